@@ -1,0 +1,1 @@
+"""Bytes from public services to verified files; knows nothing of imrad."""

@@ -1,0 +1,5 @@
+"""The command line: one command a stage, no science."""
+
+
+def main() -> None:
+    """Entry point."""

@@ -1,0 +1,1 @@
+"""The one AnnData convention: keys, barcodes, endpoints, assembly and validation."""

@@ -1,0 +1,1 @@
+"""The config: one YAML, checked before anything runs."""

@@ -1,0 +1,1 @@
+"""The embedded real cohort and synthetic cohorts with planted truth."""

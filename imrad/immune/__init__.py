@@ -1,0 +1,1 @@
+"""Immune scores from expression and mutations, equal to the published programs."""

@@ -1,0 +1,1 @@
+"""Targets, selectors, classifiers and the leak-free grid over them."""

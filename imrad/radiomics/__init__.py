@@ -1,0 +1,1 @@
+"""Images and regions to radiomic features, with pyradiomics' names and values."""

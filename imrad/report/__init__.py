@@ -1,0 +1,1 @@
+"""The report draws the tables a run has written; it fits nothing."""

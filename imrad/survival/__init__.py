@@ -1,0 +1,1 @@
+"""Lasso-Cox fusion and the survival statistics that reviewers know."""

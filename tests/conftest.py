@@ -1,0 +1,37 @@
+"""A sealed network, and the folder of reference data that may not be redistributed."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+
+
+@pytest.fixture(autouse=True)
+def sealed_network(request, monkeypatch):
+    """An unplanned request raises; loopback servers of the tests are allowed."""
+    if request.node.get_closest_marker("live"):
+        return
+    connect = socket.socket.connect
+
+    def sealed(self, address):
+        host = address[0] if isinstance(address, tuple) else None
+        if host is not None and host not in LOOPBACK:
+            message = f"a test tried to reach the network: {address}"
+            raise RuntimeError(message)
+        return connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", sealed)
+
+
+@pytest.fixture(scope="session")
+def reference_data() -> Path:
+    """Return the folder that IMRAD_REFERENCE_DATA names, or skip; CI refuses the skip."""
+    folder = os.environ.get("IMRAD_REFERENCE_DATA")
+    if not folder:
+        pytest.skip("IMRAD_REFERENCE_DATA is not set")
+    return Path(folder)
