@@ -1,0 +1,485 @@
+"""Concordance for censored times: Harrell's and Uno's C, their variance, and a fast bootstrap."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+from imrad.evaluation.outcomes import (
+    BoolArray,
+    FloatArray,
+    IntArray,
+    finite,
+    merge_close_times,
+    ranks,
+    survival_outcome,
+)
+
+__all__ = [
+    "Concordance",
+    "PairedConcordance",
+    "bootstrap_c",
+    "censoring_survival",
+    "compare_concordance",
+    "concordance",
+    "harrell_c",
+    "uno_c",
+]
+
+# Up to this many patients a matrix of all pairs is faster than sorting; above it, it is never made.
+PAIR_MATRIX_LIMIT = 1500
+
+
+@dataclass(frozen=True)
+class Concordance:
+    """A C-index with its counts and infinitesimal-jackknife variance.
+
+    Attributes
+    ----------
+    c : float
+        Concordance; NaN where no two patients can be compared.
+    variance, se : float
+        Infinitesimal jackknife, as survival::concordance (time weights taken as fixed).
+    low, high : float
+        Wald interval.
+    concordant, discordant, tied_risk, tied_time, tied_both : float
+        Weighted numbers of pairs; ``tied_time`` pairs are not comparable.
+    influence : ndarray, shape (n_patients,)
+        Change of C with each patient's weight.
+    """
+
+    c: float
+    variance: float
+    se: float
+    low: float
+    high: float
+    concordant: float
+    discordant: float
+    tied_risk: float
+    tied_time: float
+    tied_both: float
+    influence: FloatArray
+
+
+@dataclass(frozen=True)
+class PairedConcordance:
+    """Two C-indices of the same patients, their covariance, difference, interval and p."""
+
+    c: tuple[float, float]
+    covariance: FloatArray
+    difference: float
+    se: float
+    low: float
+    high: float
+    z: float
+    p: float
+
+
+def harrell_c(
+    time: npt.ArrayLike, event: npt.ArrayLike, risk: npt.ArrayLike, *, weights: npt.ArrayLike | None = None
+) -> float:
+    """Return Harrell's C: the share of comparable pairs in which the higher risk has the earlier event.
+
+    A pair is comparable if the earlier time is an event; a patient censored at an event's time
+    outlived it; ties in the risk count one half. scikit-survival, lifelines and R's survival agree.
+
+    Parameters
+    ----------
+    time, event : array_like, shape (n_patients,)
+        Days (or any unit) to event or censoring, and whether the event happened.
+    risk : array_like, shape (n_patients,)
+        Higher means an earlier event.
+    weights : array_like, shape (n_patients,), optional
+        Case weights, such as the counts of a bootstrap resample.
+
+    Returns
+    -------
+    float
+        NaN where no two patients can be compared (no event, or all tied).
+
+    Raises
+    ------
+    CohortError
+        If times, events or risks are missing or invalid.
+
+    References
+    ----------
+    Harrell et al., 1996, doi:10.1002/(SICI)1097-0258(19960229)15:4<361::AID-SIM168>3.0.CO;2-4.
+    """
+    times, events, risks, case = _checked(time, event, risk, weights)
+    good, pairs = _c_sums(times, events, ranks(risks), case, np.ones(len(times)))
+    return good / pairs if pairs > 0 else float("nan")
+
+
+def uno_c(
+    time: npt.ArrayLike,
+    event: npt.ArrayLike,
+    risk: npt.ArrayLike,
+    *,
+    tau: float | None = None,
+    train: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
+    definition: str = "survival",
+) -> float:
+    """Return Uno's C: pairs weighted by 1/G(t)^2, G the Kaplan-Meier of censoring.
+
+    Packages differ in the third digit; the definition followed is named.
+
+    Parameters
+    ----------
+    time, event, risk : array_like, shape (n_patients,)
+        As in :func:`harrell_c`.
+    tau : float, optional
+        Only events up to tau count (before tau for survC1 and scikit-survival).
+    train : (time, event), optional
+        Patients from whom G is estimated, such as the training part of a fold; by default the same ones.
+        Events at times where the training G is 0 are left out, since nothing is known there.
+    definition : {"survival", "survC1", "scikit-survival"}
+        ``survival``: R's concordance(timewt="n/G2", ymax=tau): G just before the event, events leaving
+        the risk set first, a patient censored at the event's time is comparable. ``survC1``: plain
+        Kaplan-Meier G just before the event, later times strictly. ``scikit-survival``:
+        concordance_index_ipcw: G at the event's time, events leaving first.
+
+    Returns
+    -------
+    float
+        NaN where no two patients can be compared.
+
+    References
+    ----------
+    Uno et al., 2011, doi:10.1002/sim.4154.
+    """
+    times, events, risks, case = _checked(time, event, risk, None)
+    rules = {"survival": (True, True), "survC1": (False, True), "scikit-survival": (True, False)}
+    if definition not in rules:
+        message = f"unknown definition {definition!r} of Uno's C; known are {', '.join(rules)}"
+        raise ValueError(message)
+    events_first, just_before = rules[definition]
+    known = (times, events) if train is None else survival_outcome(*train)
+    g = censoring_survival(*known, at=times, just_before=just_before, events_first=events_first)
+    counted = events & (g > 0)
+    if tau is not None:
+        counted &= (times <= tau) if definition == "survival" else (times < tau)
+    weight = np.where(counted, 1.0 / np.where(g > 0, g, 1.0) ** 2, 0.0)
+    # survC1 compares with strictly later times only: then a censored tie is not later.
+    order_events = np.ones(len(times), bool) if definition == "survC1" else events
+    good, pairs = _c_sums(times, order_events, ranks(risks), case, weight)
+    return good / pairs if pairs > 0 else float("nan")
+
+
+def censoring_survival(
+    time: npt.ArrayLike,
+    event: npt.ArrayLike,
+    *,
+    at: npt.ArrayLike,
+    just_before: bool = True,
+    events_first: bool = True,
+) -> FloatArray:
+    """Return the Kaplan-Meier estimate of remaining uncensored, G(t-) or G(t), at given times.
+
+    Parameters
+    ----------
+    time, event : array_like, shape (n_patients,)
+        Patients from whom G is estimated.
+    at : array_like
+        Times asked for.
+    just_before : bool
+        G(t-) if True, else G(t).
+    events_first : bool
+        Whether events leave the risk set before censorings at the same time (as survival::concordance,
+        timeROC and scikit-survival); a plain reverse Kaplan-Meier does not.
+    """
+    times, events = survival_outcome(time, event)
+    unique, inverse = np.unique(times, return_inverse=True)
+    deaths = np.bincount(inverse, weights=events, minlength=len(unique))
+    censored = np.bincount(inverse, weights=~events, minlength=len(unique))
+    at_risk = (deaths + censored)[::-1].cumsum()[::-1]
+    if events_first:
+        at_risk = at_risk - deaths
+    with np.errstate(divide="ignore", invalid="ignore"):
+        step = np.where(censored > 0, 1.0 - censored / at_risk, 1.0)
+    curve = np.concatenate(([1.0], np.cumprod(step)))
+    asked = np.asarray(at, dtype=float)
+    return np.asarray(curve[np.searchsorted(unique, asked, side="left" if just_before else "right")])
+
+
+def concordance(
+    time: npt.ArrayLike,
+    event: npt.ArrayLike,
+    risk: npt.ArrayLike,
+    *,
+    weights: npt.ArrayLike | None = None,
+    time_weight: str = "n",
+    tau: float | None = None,
+    clusters: npt.ArrayLike | None = None,
+    level: float = 0.95,
+) -> Concordance:
+    """Return C with counts, infinitesimal-jackknife variance and interval, as R's survival::concordance.
+
+    Parameters
+    ----------
+    time, event, risk, weights
+        As in :func:`harrell_c`; R is asked with ``reverse=TRUE``.
+    time_weight : {"n", "n/G2"}
+        Harrell's or Uno's weighting of the event times.
+    tau : float, optional
+        Events after tau do not count (R's ymax).
+    clusters : array_like, optional
+        Patients of one cluster share their influence.
+    level : float
+        Of the Wald interval.
+
+    Raises
+    ------
+    CohortError
+        If times, events, risks or weights are missing or invalid.
+    """
+    times, events, risks, case = _checked(time, event, risk, weights)
+    if time_weight not in ("n", "n/G2"):
+        message = f"unknown time weight {time_weight!r}; known are 'n' and 'n/G2'"
+        raise ValueError(message)
+    weight = events.astype(float)
+    if time_weight == "n/G2":
+        g = censoring_survival(times, events, at=times)
+        weight = np.where(events, 1.0 / np.where(events, g, 1.0) ** 2, 0.0)
+    if tau is not None:
+        weight[times > tau] = 0.0
+    rank = ranks(risks)
+    lower, tied, later = _earlier_sums(times, events, rank, case)
+    forward = weight[:, None] * np.column_stack([lower, later - lower - tied, tied])
+    backward = _later_sums(times, events, rank, case * weight)
+    counts = case @ forward
+    pairs = counts.sum()
+    same_time, both = _tied_time_pairs(times, events, rank, case, weight)
+    c = float((counts[0] + counts[2] / 2) / pairs) if pairs > 0 else float("nan")
+    mine = forward + backward
+    influence = (mine[:, 0] + mine[:, 2] / 2 - c * mine.sum(axis=1)) / (pairs if pairs > 0 else 1.0)
+    variance = float(np.sum(_by_cluster(case * influence, clusters) ** 2))
+    half = float(stats.norm.ppf(0.5 + level / 2)) * float(np.sqrt(variance))
+    return Concordance(
+        c=c,
+        variance=variance,
+        se=float(np.sqrt(variance)),
+        low=c - half,
+        high=c + half,
+        concordant=float(counts[0]),
+        discordant=float(counts[1]),
+        tied_risk=float(counts[2]),
+        tied_time=same_time,
+        tied_both=both,
+        influence=influence,
+    )
+
+
+def compare_concordance(
+    time: npt.ArrayLike,
+    event: npt.ArrayLike,
+    risk_1: npt.ArrayLike,
+    risk_2: npt.ArrayLike,
+    *,
+    level: float = 0.95,
+    clusters: npt.ArrayLike | None = None,
+) -> PairedConcordance:
+    """Compare two risks of the same patients by their C, as R's concordance(model_1, model_2).
+
+    Meant for predictions of patients that neither model has seen.
+    """
+    both = [concordance(time, event, risk, clusters=clusters) for risk in (risk_1, risk_2)]
+    shares = np.column_stack([_by_cluster(item.influence, clusters) for item in both])
+    covariance = shares.T @ shares
+    difference = both[0].c - both[1].c
+    se = float(np.sqrt(max(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1], 0.0)))
+    z = difference / se if se > 0 else (0.0 if difference == 0 else float("nan"))
+    half = float(stats.norm.ppf(0.5 + level / 2)) * se
+    p = float(2 * stats.norm.sf(abs(z)))
+    return PairedConcordance(
+        (both[0].c, both[1].c), covariance, difference, se, difference - half, difference + half, z, p
+    )
+
+
+def bootstrap_c(
+    time: npt.ArrayLike,
+    event: npt.ArrayLike,
+    risk: npt.ArrayLike,
+    counts: npt.ArrayLike,
+    *,
+    time_weights: npt.ArrayLike | None = None,
+) -> FloatArray:
+    """Return C of many resamples at once: counts x pair matrix x counts.
+
+    Parameters
+    ----------
+    time, event, risk : array_like, shape (n_patients,)
+        As in :func:`harrell_c`.
+    counts : array_like of int, shape (n_resamples, n_patients)
+        How often each patient is in each resample (:func:`imrad.evaluation.bootstrap.resample_counts`).
+        Copies of one patient are tied in time and so never compared with each other.
+    time_weights : array_like, shape (n_patients,), optional
+        Weight of each event time, such as 1/G(t-)^2 for Uno's C with a G that is held fixed.
+
+    Returns
+    -------
+    ndarray, shape (n_resamples,)
+        NaN for a resample without comparable pairs.
+    """
+    times, events, risks, _ = _checked(time, event, risk, None)
+    times = merge_close_times(times)
+    n = len(times)
+    drawn = np.asarray(counts)
+    if drawn.ndim != 2 or drawn.shape[1] != n:
+        message = f"counts of shape {drawn.shape} for {n} patients: one row a resample, one column a patient is needed"
+        raise ValueError(message)
+    weight = np.where(events, 1.0 if time_weights is None else finite(time_weights, n, "time weights"), 0.0)
+    order = np.lexsort((events, -times))
+    times, events, rank, weight = times[order], events[order], ranks(risks)[order], weight[order]
+    if n > 20_000:
+        return np.array([_ratio(_c_sums(times, events, rank, row[order].astype(float), weight)) for row in drawn])
+    # Entries are multiples of 1/2 and row sums at most n: single precision is exact for whole counts.
+    whole = np.issubdtype(drawn.dtype, np.integer) or bool(np.all(drawn == np.round(drawn)))
+    kind: type[np.floating[Any]] = (
+        np.float32 if whole and float(drawn.sum(axis=1).max(initial=0)) < 2**22 else np.float64
+    )
+    cases: np.ndarray[Any, Any] = np.ascontiguousarray(drawn[:, order], dtype=kind)
+    later = _first_not_later(times, events)
+    cumulative = np.concatenate((np.zeros((len(drawn), 1)), np.cumsum(cases, axis=1, dtype=float)), axis=1)
+    rows = np.flatnonzero(weight > 0)
+    good, pairs = np.zeros(len(drawn)), np.zeros(len(drawn))
+    step = max(1, 4_000_000 // max(n, 1))
+    for start in range(0, len(rows), step):
+        block = rows[start : start + step]
+        stop = int(later[block].max())
+        value: np.ndarray[Any, Any] = (rank[block][None, :] > rank[:stop][:, None]).astype(kind)
+        value += (rank[block][None, :] == rank[:stop][:, None]) * kind(0.5)
+        value *= np.arange(stop)[:, None] < later[block][None, :]
+        scaled = cases[:, block] * weight[block]
+        good += np.einsum("ij,ij->i", cases[:, :stop] @ value, scaled)
+        pairs += np.einsum("ij,ij->i", cumulative[:, later[block]], scaled)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.where(pairs > 0, good / np.where(pairs > 0, pairs, 1.0), np.nan))
+
+
+def _ratio(sums: tuple[float, float]) -> float:
+    return sums[0] / sums[1] if sums[1] > 0 else float("nan")
+
+
+def _checked(
+    time: npt.ArrayLike, event: npt.ArrayLike, risk: npt.ArrayLike, weights: npt.ArrayLike | None
+) -> tuple[FloatArray, BoolArray, FloatArray, FloatArray]:
+    times, events = survival_outcome(time, event)
+    risks = finite(risk, len(times), "risk")
+    if risks.ndim != 1:
+        risks = risks.reshape(len(times), -1)[:, 0] if risks.size == len(times) else _refuse(risks)
+    case = np.ones(len(times)) if weights is None else finite(weights, len(times), "weights")
+    return merge_close_times(times), events, risks, case
+
+
+def _refuse(risks: FloatArray) -> FloatArray:
+    message = f"risk of shape {risks.shape}: one value per patient is needed; compare models one at a time"
+    raise ValueError(message)
+
+
+def _by_cluster(shares: FloatArray, clusters: npt.ArrayLike | None) -> FloatArray:
+    if clusters is None:
+        return shares
+    group = np.unique(np.asarray(clusters), return_inverse=True)[1]
+    return np.asarray(np.bincount(group, weights=shares), dtype=float)
+
+
+def _c_sums(
+    times: FloatArray, events: BoolArray, rank: IntArray, case: FloatArray, weight: FloatArray
+) -> tuple[float, float]:
+    """Weighted numbers of concordant (ties one half) and of comparable pairs."""
+    weight = np.where(events, weight, 0.0)
+    lower, tied, later = _earlier_sums(times, events, rank, case)
+    scaled = case * weight
+    return float(scaled @ (lower + tied / 2)), float(scaled @ later)
+
+
+def _first_not_later(times: FloatArray, events: BoolArray) -> IntArray:
+    """For rows in falling time, censored before events: how many rows outlive each row's event."""
+    n = len(times)
+    new = np.concatenate(([True], (times[1:] != times[:-1]) | (events[1:] != events[:-1])))
+    start = np.maximum.accumulate(np.where(new, np.arange(n), 0))
+    return np.asarray(start, dtype=np.intp)
+
+
+def _earlier_sums(
+    times: FloatArray, events: BoolArray, rank: IntArray, case: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """For each patient, the weight of those who outlive it: with lower risk, with equal risk, all."""
+    order = np.lexsort((events, -times))
+    bound = _first_not_later(times[order], events[order])
+    below, equal = _prefix_sums(rank[order], case[order], bound)
+    everyone = np.concatenate(([0.0], np.cumsum(case[order])))[bound]
+    out = np.empty((3, len(times)))
+    out[:, order] = below, equal, everyone
+    return out[0], out[1], out[2]
+
+
+def _later_sums(times: FloatArray, events: BoolArray, rank: IntArray, weight: FloatArray) -> FloatArray:
+    """For each patient, the weight of the events it outlives: with higher, lower and equal risk."""
+    order = np.lexsort((~events, times))
+    t, e = times[order], events[order]
+    first = np.searchsorted(t, t, side="left")
+    deaths_here = np.concatenate(([0], np.cumsum(e)))
+    last = np.searchsorted(t, t, side="right")
+    bound = np.where(e, first, first + deaths_here[last] - deaths_here[first])
+    # The censored in the prefix weigh nothing.
+    below, equal = _prefix_sums(rank[order], np.where(e, weight[order], 0.0), bound)
+    everyone = np.concatenate(([0.0], np.cumsum(np.where(e, weight[order], 0.0))))[bound]
+    out = np.empty((len(times), 3))
+    out[order] = np.column_stack([everyone - below - equal, below, equal])
+    return out
+
+
+def _prefix_sums(rank: IntArray, weight: FloatArray, bound: IntArray) -> tuple[FloatArray, FloatArray]:
+    """For each row i, the weight among the first bound[i] rows with rank below, and equal to, rank[i].
+
+    Small inputs compare all pairs; large ones cut each prefix into blocks of powers of two, each
+    sorted by rank, so that n log(n)^2 steps and memory linear in n suffice.
+    """
+    n = len(rank)
+    if n <= PAIR_MATRIX_LIMIT:
+        inside = np.arange(n)[None, :] < bound[:, None]
+        below = ((rank[None, :] < rank[:, None]) & inside) @ weight
+        equal = ((rank[None, :] == rank[:, None]) & inside) @ weight
+        return below, equal
+    below, equal = np.zeros(n), np.zeros(n)
+    span = int(rank.max()) + 2
+    position = np.arange(n)
+    size = 1
+    while size <= n:
+        rows = np.flatnonzero((bound // size) % 2 == 1)
+        if len(rows):
+            block = bound[rows] // size - 1
+            key = (position // size) * span + rank
+            order = np.argsort(key, kind="stable")
+            sums = np.concatenate(([0.0], np.cumsum(weight[order])))
+            low = np.searchsorted(key[order], block * span + rank[rows], side="left")
+            high = np.searchsorted(key[order], block * span + rank[rows], side="right")
+            below[rows] += sums[low] - sums[block * size]
+            equal[rows] += sums[high] - sums[low]
+        size *= 2
+    return below, equal
+
+
+def _tied_time_pairs(
+    times: FloatArray, events: BoolArray, rank: IntArray, case: FloatArray, weight: FloatArray
+) -> tuple[float, float]:
+    """Weighted numbers of pairs of events at one time: with different and with equal risk."""
+
+    def pairs(*columns: FloatArray | IntArray) -> float:
+        key = np.unique(np.column_stack(columns)[events], axis=0, return_inverse=True)[1].ravel()
+        total = np.bincount(key, weights=case[events])
+        squares = np.bincount(key, weights=case[events] ** 2)
+        at = np.zeros(len(total))
+        at[key] = weight[events]
+        return float(np.sum(at * (total**2 - squares)) / 2)
+
+    if not events.any():
+        return 0.0, 0.0
+    both = pairs(times, rank)
+    return pairs(times) - both, both
