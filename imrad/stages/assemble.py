@@ -1,0 +1,209 @@
+"""Assemble: join everything into one cohort.h5ad, name every loss, draw the splits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field
+
+from imrad import content
+from imrad.config import parse_settings
+from imrad.exceptions import ConfigError, InputError
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from imrad.run import Run, Stage
+
+__all__ = ["AssembleSettings", "SplitSettings", "assemble", "check", "files"]
+
+CODE = ("imrad.stages.assemble", "imrad.cohort", "imrad.datasets", "imrad.evaluation.splits")
+
+
+class SplitSettings(BaseModel):
+    """How patients are split; the table is drawn once and serves every target and endpoint."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    file: str | None = Field(default=None, description="Your own splits.csv instead of a draw.")
+    outer: int = Field(default=5, ge=2, description="Outer folds.")
+    inner: int = Field(default=5, ge=2, description="Inner folds within each outer training part.")
+    repeats: int = Field(default=1, ge=1, description="Repeats of the outer split.")
+
+
+class AssembleSettings(BaseModel):
+    """Where the cohort comes from: an embedded or synthetic one, your own h5ad, or tables to join."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    dataset: str | None = Field(default=None, description="An embedded cohort: tcga_blca.")
+    synthetic: dict[str, Any] | None = Field(default=None, description="Arguments of make_cohort.")
+    standin: dict[str, Any] | None = Field(default=None, description="A stand-in of a published study: study, size.")
+    cohort: str | None = Field(default=None, description="An existing cohort.h5ad.")
+    radiomics: str | None = Field(default=None, description="Feature table; else what extract wrote.")
+    immune: str | None = Field(default=None, description="Target table; else what score wrote.")
+    clinical: str | None = Field(default=None, description="Clinical table; else what fetch wrote.")
+    endpoints: dict[str, str] = Field(default_factory=dict, description="NAME: TIME,EVENT (or NAME: COLUMN, binary).")
+    aggregation: str | None = Field(default=None, description="How several rows of a patient become one.")
+    columns: dict[str, str] = Field(default_factory=dict, description="Clinical columns to rename: yours: ours.")
+    splits: SplitSettings = Field(default=SplitSettings(), description="Folds.")
+
+
+def check(run: Run) -> AssembleSettings:
+    """Check the section before anything runs.
+
+    Raises
+    ------
+    ConfigError
+        If a key is unknown or several sources are named.
+    """
+    settings = parse_settings(AssembleSettings, run.config.section("assemble"), "assemble")
+    named = [name for name in ("dataset", "synthetic", "standin", "cohort") if getattr(settings, name) is not None]
+    if len(named) > 1:
+        message = f"assemble names several sources ({', '.join(named)}); name one"
+        raise ConfigError(message)
+    return settings
+
+
+def assemble(run: Run) -> list[str]:
+    """Write cohort.h5ad, attrition.csv and splits.csv, and return what to tell the user."""
+    settings = check(run)
+    inputs = _inputs(run, settings)
+    with run.stage("assemble", settings=settings.model_dump(), inputs=inputs, code=CODE) as stage:
+        if stage.fresh:
+            return ["nothing to do"]
+        from imrad import cohort
+
+        data = _cohort(run, settings)
+        cohort.validate(data)
+        cohort.write_cohort(data, run.folder / "cohort.h5ad")
+        stage.wrote("cohort.h5ad", cohort.cohort_digest(data))
+        attrition = cohort.attrition(data)
+        stage.table("attrition.csv", attrition)
+        _splits(run, stage, settings.splits, data)
+        return [f"{data.n_obs} patients x {data.n_vars} features", *_losses(attrition)]
+
+
+def files(
+    *,
+    radiomics: Path,
+    immune: Path | None,
+    clinical: Path | None,
+    endpoints: Sequence[str],
+    aggregation: str | None,
+    output: Path,
+) -> list[str]:
+    """Join a user's own tables into one cohort file."""
+    from imrad import cohort
+
+    named = dict(cohort.parse_endpoint(text) for text in endpoints)
+    data = _join(radiomics, immune, clinical, named, aggregation, {})
+    cohort.validate(data)
+    cohort.write_cohort(data, output)
+    return [f"{output}: {data.n_obs} patients x {data.n_vars} features", *_losses(cohort.attrition(data))]
+
+
+def _losses(attrition: pd.DataFrame) -> list[str]:
+    lost = attrition[attrition["n_out"] < attrition["n_in"]]
+    return [f"  {row.step}: {row.n_in} -> {row.n_out} ({row.reason})" for row in lost.itertuples()]
+
+
+def _inputs(run: Run, settings: AssembleSettings) -> dict[str, str]:
+    found = {}
+    for name in ("cohort", "radiomics", "immune", "clinical"):
+        given = getattr(settings, name)
+        if given is not None:
+            found[name] = _digest_file(run.path(given))
+    if settings.splits.file is not None:
+        found["splits"] = _digest_file(run.path(settings.splits.file))
+    for stage in ("fetch", "extract", "score"):
+        found[stage] = content.digest(run.outputs(stage))
+    return found
+
+
+def _digest_file(path: Path) -> str:
+    if not path.is_file():
+        message = f"{path} is not there"
+        raise InputError(message)
+    return content.digest_file(path)
+
+
+def _cohort(run: Run, settings: AssembleSettings) -> AnnData:
+    from imrad import cohort, datasets
+
+    if settings.dataset is not None:
+        if settings.dataset != "tcga_blca":
+            message = f"no embedded cohort '{settings.dataset}'; there is tcga_blca"
+            raise ConfigError(message)
+        return datasets.load_tcga_blca()
+    if settings.synthetic is not None:
+        return datasets.make_cohort(**{"seed": run.config.seed, **settings.synthetic})
+    if settings.standin is not None:
+        return datasets.standin(**{"seed": run.config.seed, **settings.standin})
+    if settings.cohort is not None:
+        return cohort.read_cohort(run.path(settings.cohort))
+    radiomics = run.path(settings.radiomics) if settings.radiomics else _written(run, "features.csv", "extract")
+    immune = run.path(settings.immune) if settings.immune else _optional(run, "immune.csv")
+    clinical = run.path(settings.clinical) if settings.clinical else _optional(run, "clinical.csv")
+    named = dict(cohort.parse_endpoint(f"{name}={text}") for name, text in settings.endpoints.items())
+    return _join(radiomics, immune, clinical, named, settings.aggregation, settings.columns)
+
+
+def _written(run: Run, name: str, stage: str) -> Path:
+    path = run.folder / name
+    if not path.exists():
+        message = f"assemble needs radiomic features: name assemble.radiomics, or add the section {stage} to the config"
+        raise ConfigError(message)
+    return path
+
+
+def _optional(run: Run, name: str) -> Path | None:
+    path = run.folder / name
+    return path if path.exists() else None
+
+
+def _join(
+    radiomics: Path,
+    immune: Path | None,
+    clinical: Path | None,
+    endpoints: dict[str, Any],
+    aggregation: str | None,
+    columns: dict[str, str],
+) -> AnnData:
+    from imrad import cohort, radiomics as room
+
+    features = cohort.read_table(radiomics)
+    names = [name for name in features.columns if name not in ("patient", "case")]
+    return cohort.assemble(
+        features,
+        None if clinical is None else cohort.read_table(clinical).rename(columns=columns),
+        None if immune is None else cohort.read_table(immune),
+        endpoints=endpoints,
+        aggregation=aggregation,
+        var=room.feature_table(names),
+    )
+
+
+def _splits(run: Run, stage: Stage, settings: SplitSettings, data: AnnData) -> None:
+    from imrad import cohort
+    from imrad.evaluation import SplitTable, draw_splits
+
+    patients = [str(name) for name in data.obs_names]
+    if settings.file is not None:
+        splits = SplitTable(pd.read_csv(run.path(settings.file), dtype={"patient": str}))
+        if sorted(splits.patients) != sorted(patients):
+            message = f"{settings.file} does not name exactly the {len(patients)} patients of the cohort"
+            raise InputError(message)
+    else:
+        splits = draw_splits(
+            patients,
+            cohort.stratification(data),
+            seed=run.config.seed,
+            n_outer=settings.outer,
+            n_inner=settings.inner,
+            n_repeats=settings.repeats,
+        )
+    stage.table("splits.csv", splits.table)
