@@ -1,1 +1,36 @@
 """The one AnnData convention: keys, barcodes, endpoints, assembly and validation."""
+
+from imrad.cohort.assembly import AGGREGATIONS, assemble, feature_table
+from imrad.cohort.attrition import Attrition
+from imrad.cohort.barcodes import Barcode, choose_aliquots, is_tcga, parse_barcode, patient_id
+from imrad.cohort.clinical import read_clinical, read_table, tidy_clinical
+from imrad.cohort.endpoints import ENDPOINTS, Endpoint, endpoint_known, parse_endpoint, read_endpoint, survival_y
+from imrad.cohort.schema import validate
+from imrad.cohort.store import attach_out_of_fold, cohort_digest, export_tables, read_cohort, write_cohort
+
+__all__ = [
+    "AGGREGATIONS",
+    "ENDPOINTS",
+    "Attrition",
+    "Barcode",
+    "Endpoint",
+    "assemble",
+    "attach_out_of_fold",
+    "choose_aliquots",
+    "cohort_digest",
+    "endpoint_known",
+    "export_tables",
+    "feature_table",
+    "is_tcga",
+    "parse_barcode",
+    "parse_endpoint",
+    "patient_id",
+    "read_clinical",
+    "read_cohort",
+    "read_endpoint",
+    "read_table",
+    "survival_y",
+    "tidy_clinical",
+    "validate",
+    "write_cohort",
+]

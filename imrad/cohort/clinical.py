@@ -1,0 +1,319 @@
+"""Clinical tables as they arrive, and as the cohort holds them: typed, with the unit in the name."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from imrad.cohort.barcodes import patient_id, refuse_unknown_patients
+from imrad.cohort.keys import PATIENT, safe_key, some
+from imrad.exceptions import CohortError, ConfigError, DuplicateError, InputError, SchemaError
+
+__all__ = ["ALIASES", "read_clinical", "read_table", "tidy_clinical"]
+
+ALIASES: dict[str, tuple[str, ...]] = {
+    PATIENT: (
+        "patient",
+        "patient_id",
+        "patientid",
+        "bcr_patient_barcode",
+        "submitter_id",
+        "case_id",
+        "case_submitter_id",
+        "subject_id",
+        "id",
+        "病人id",
+        "患者id",
+        "住院号",
+        "病案号",
+        "影像号",
+        "编号",
+    ),
+    "age_years": ("age_years", "age", "age_at_initial_pathologic_diagnosis", "age_at_diagnosis_years", "年龄"),
+    "sex": ("sex", "gender", "性别"),
+    "stage": (
+        "stage",
+        "ajcc_pathologic_tumor_stage",
+        "ajcc_pathologic_stage",
+        "pathologic_stage",
+        "tumor_stage",
+        "tnm_stage",
+        "分期",
+        "临床分期",
+        "病理分期",
+    ),
+    "grade": ("grade", "histological_grade", "tumor_grade", "neoplasm_histologic_grade", "分级", "病理分级"),
+}
+
+_MISSING = {
+    "",
+    "na",
+    "n/a",
+    "nan",
+    "none",
+    "null",
+    "--",
+    "'--",
+    "-",
+    "#n/a",
+    "[not available]",
+    "[not applicable]",
+    "[not evaluated]",
+    "[unknown]",
+    "[discrepancy]",
+    "[completed]",
+    "not available",
+    "not applicable",
+    "not reported",
+    "unknown",
+    "不详",
+    "未知",
+    "无记录",
+}
+_SEX = {"male": "male", "m": "male", "男": "male", "female": "female", "f": "female", "女": "female"}
+_STAGES = ["0", "I", "II", "III", "IV"]
+_ARABIC = {"1": "I", "2": "II", "3": "III", "4": "IV", "Ⅰ": "I", "Ⅱ": "II", "Ⅲ": "III", "Ⅳ": "IV", "IS": "0"}
+_GRADES = {"low": "Low", "lowgrade": "Low", "high": "High", "highgrade": "High", "lg": "Low", "hg": "High"}
+_ENCODINGS = ("utf-8-sig", "gb18030")
+
+
+def read_table(path: str | Path, *, sheet: str | int = 0) -> pd.DataFrame:
+    """Read a CSV, TSV, Excel or Parquet table; identifiers keep their leading zeros.
+
+    Text files may be UTF-8 (with or without a byte-order mark) or GBK; comma, semicolon and tab
+    separate; lines that begin with ``#`` before the header (cBioPortal's four) are passed over.
+    The columns of text files come as text.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, empty, of an unknown kind or not readable as what its name says.
+    """
+    path = Path(path)
+    if not path.is_file():
+        message = f"{path} does not exist; give the path of a CSV, TSV, Excel or Parquet table"
+        raise InputError(message)
+    kind = "".join(path.suffixes[-2:]).lower().removesuffix(".gz")
+    try:
+        if kind.endswith((".xlsx", ".xlsm")):
+            table = pd.read_excel(path, sheet_name=sheet, dtype=object)
+        elif kind.endswith((".parquet", ".pq")):
+            table = pd.read_parquet(path)
+        elif kind.endswith((".csv", ".tsv", ".txt")):
+            table = _read_text(path)
+        else:
+            message = f"{path} is neither a CSV, TSV, Excel (.xlsx) nor Parquet table; save it as one of them"
+            raise InputError(message)
+    except (ValueError, OSError, KeyError, csv.Error, EOFError) as error:
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        message = f"{path} cannot be read as a table ({first}); save it again as CSV or .xlsx"
+        raise InputError(message) from error
+    if table.empty:
+        message = f"{path} holds no rows; a header line and one row per patient are needed"
+        raise InputError(message)
+    table.columns = pd.Index([str(name).strip() for name in table.columns])
+    twice = table.columns[table.columns.duplicated()]
+    if len(twice):
+        message = f"{path} has several columns named {some(sorted(set(twice)))}; rename or delete the extra ones"
+        raise InputError(message)
+    return table
+
+
+def _read_text(path: Path) -> pd.DataFrame:
+    import gzip
+
+    raw = gzip.decompress(path.read_bytes()) if path.suffix.lower() == ".gz" else path.read_bytes()
+    for encoding in _ENCODINGS:
+        try:
+            text = raw.decode(encoding)
+            break
+        except UnicodeDecodeError:
+            continue
+    else:
+        message = "its text is neither UTF-8 nor GBK"
+        raise ValueError(message)
+    lines = text.splitlines(keepends=True)
+    start = 0
+    while start < len(lines) and lines[start].startswith("#"):
+        start += 1
+    if start == len(lines):
+        message = "it is empty"
+        raise ValueError(message)
+    header = lines[start]
+    separator = max("\t;,", key=header.count)
+    return pd.read_csv(
+        io.StringIO("".join(lines[start:])), sep=separator, dtype=object, keep_default_na=False, index_col=False
+    )
+
+
+def read_clinical(path: str | Path, *, mapping: Mapping[str, str] | None = None, sheet: str | int = 0) -> pd.DataFrame:
+    """Read a clinical table and type it: :func:`read_table`, then :func:`tidy_clinical`."""
+    return tidy_clinical(read_table(path, sheet=sheet), mapping=mapping)
+
+
+def tidy_clinical(table: pd.DataFrame, *, mapping: Mapping[str, str] | None = None) -> pd.DataFrame:
+    """Type a clinical table: one row per patient, known columns under their names in the cohort.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row per patient; the patient is a column (see :data:`ALIASES`) or the index.
+    mapping : mapping, optional
+        Name in the cohort to column of the table, such as ``{"age_years": "Alter", "os_days": "FU"}``;
+        it goes before the aliases.
+
+    Returns
+    -------
+    DataFrame
+        Index ``patient``. ``age_years`` is a number, ``sex`` is female or male, ``stage`` an ordered
+        category 0 < I < II < III < IV (A, B, C dropped), ``grade`` an ordered category (G1 to G4, or
+        Low and High). Other columns are numbers where every value is one, else categories of text.
+
+    Raises
+    ------
+    SchemaError, DuplicateError, CohortError
+        If there is no patient column, a patient stands twice, or a typed column holds something else.
+    """
+    renamed = table.rename(columns=_renaming(table, mapping or {}))
+    if PATIENT in renamed.columns:
+        labels = list(renamed.pop(PATIENT))
+    elif table.index.name is not None or not isinstance(table.index, pd.RangeIndex):
+        labels = list(table.index)
+    else:
+        message = (
+            f"the clinical table names no patients: it has the columns {some(table.columns, 12)}; "
+            "call one of them patient, or map it"
+        )
+        raise SchemaError(message)
+    refuse_unknown_patients(labels)
+    patients = pd.Index([patient_id(label) for label in labels], name=PATIENT, dtype=object)
+    twice = patients[patients.duplicated()].unique()
+    if len(twice):
+        message = f"the clinical table has several rows for {some(twice)}; keep one row per patient"
+        raise DuplicateError(message)
+    renamed = renamed.set_axis(patients, axis=0)
+    columns = {str(name): _typed(str(name), renamed[name]) for name in renamed.columns}
+    return pd.DataFrame(columns, index=patients)
+
+
+def _renaming(table: pd.DataFrame, mapping: Mapping[str, str]) -> dict[str, str]:
+    absent = [column for column in mapping.values() if column not in table.columns]
+    if absent:
+        message = f"the mapped columns {some(absent)} are not in the table; it has {some(table.columns, 12)}"
+        raise ConfigError(message)
+    renaming = {column: name for name, column in mapping.items()}
+    taken = set(renaming.values())
+    by_name = {str(column).strip().lower().replace(" ", "_"): column for column in table.columns}
+    for name, aliases in ALIASES.items():
+        if name in taken or name in table.columns:
+            continue
+        found = next((by_name[alias] for alias in aliases if alias in by_name and by_name[alias] not in renaming), None)
+        if found is not None:
+            renaming[found] = name
+    safe = {str(column): safe_key(renaming.get(column, str(column))) for column in table.columns}
+    clash = [name for name in set(safe.values()) if list(safe.values()).count(name) > 1]
+    if clash:
+        message = f"several columns of the clinical table would be called {some(sorted(clash))}; rename them"
+        raise SchemaError(message)
+    return safe
+
+
+def _typed(name: str, column: pd.Series[Any]) -> pd.Series[Any]:
+    if isinstance(column.dtype, pd.CategoricalDtype) and column.cat.ordered:
+        return column.cat.remove_unused_categories()
+    if column.dtype.kind in "biuf":
+        plain = column.astype(float)
+        return _age(plain) if name == "age_years" else plain if name not in ("stage", "grade", "sex") else _text(column)
+    if column.dtype.kind == "M":
+        return column.dt.strftime("%Y-%m-%d").astype("category")
+    readers = {"age_years": _numeric_age, "sex": _sex, "stage": _stage, "grade": _grade}
+    if name in readers:
+        typed: pd.Series[Any] = readers[name](_cleaned(column))
+        return typed
+    cleaned = _cleaned(column)
+    numbers = pd.to_numeric(cleaned, errors="coerce")
+    if (numbers.notna() == cleaned.notna()).all():
+        return numbers.astype(float)
+    return cleaned.astype("category")
+
+
+def _text(column: pd.Series[Any]) -> pd.Series[Any]:
+    texts = column.map(lambda value: np.nan if pd.isna(value) else f"{value:g}").astype(object)
+    return {"stage": _stage, "grade": _grade, "sex": _sex}[str(column.name)](texts)
+
+
+def _cleaned(column: pd.Series[Any]) -> pd.Series[Any]:
+    def clean(value: Any) -> Any:
+        if pd.isna(value):
+            return np.nan
+        text = value.strftime("%Y-%m-%d") if hasattr(value, "strftime") else str(value).strip()
+        return np.nan if text.lower() in _MISSING else text
+
+    return pd.Series([clean(value) for value in column], index=column.index, name=column.name, dtype=object)
+
+
+def _numeric_age(column: pd.Series[Any]) -> pd.Series[Any]:
+    numbers = pd.to_numeric(column, errors="coerce")
+    _refuse(column, numbers.isna() & column.notna(), "a number of years")
+    return _age(numbers.astype(float))
+
+
+def _age(years: pd.Series[Any]) -> pd.Series[Any]:
+    _refuse(years, (years < 0) | (years > 120), "an age in years between 0 and 120")
+    return years
+
+
+def _sex(column: pd.Series[Any]) -> pd.Series[Any]:
+    read = column.map(lambda value: value if pd.isna(value) else _SEX.get(str(value).lower(), ""))
+    _refuse(column, read == "", "male or female (M, F)")
+    return pd.Series(pd.Categorical(read, categories=["female", "male"]), index=column.index)
+
+
+def _stage(column: pd.Series[Any]) -> pd.Series[Any]:
+    def read(value: Any) -> Any:
+        if pd.isna(value):
+            return value
+        text = re.sub(r"^[CPY]*(STAGE|期)?\s*|期$", "", str(value).strip().upper()).strip()
+        if text in ("X", "STAGE X", "I/II NOS"):
+            return np.nan
+        match = re.fullmatch(r"(IS|0|IV|I{1,3}|[1-4]|[ⅠⅡⅢⅣ])\s*[ABC]?\d?", text)
+        return "" if match is None else _ARABIC.get(match[1], match[1])
+
+    return _ordered(column, column.map(read), _STAGES, "a stage 0, I, II, III or IV (with A, B or C)")
+
+
+def _grade(column: pd.Series[Any]) -> pd.Series[Any]:
+    def read(value: Any) -> Any:
+        if pd.isna(value):
+            return value
+        text = re.sub(r"[\s_-]", "", str(value)).lower()
+        if text in ("gx", "gb"):
+            return np.nan
+        match = re.fullmatch(r"(?:g|grade)?([1-4])", text)
+        return f"G{match[1]}" if match else _GRADES.get(text, "")
+
+    read_values = column.map(read)
+    two_tier = read_values.isin(["Low", "High"]).any()
+    categories = ["Low", "High"] if two_tier else ["G1", "G2", "G3", "G4"]
+    return _ordered(column, read_values, categories, "grades G1 to G4, or Low and High, not a mixture")
+
+
+def _ordered(column: pd.Series[Any], read: pd.Series[Any], categories: list[str], needed: str) -> pd.Series[Any]:
+    _refuse(column, read.notna() & ~read.isin(categories), needed)
+    found = [name for name in categories if (read == name).any()]
+    return pd.Series(pd.Categorical(read, categories=found, ordered=True), index=column.index)
+
+
+def _refuse(column: pd.Series[Any], wrong: pd.Series[bool], needed: str) -> None:
+    if wrong.any():
+        patients = column.index[wrong]
+        values = sorted({str(value) for value in column[wrong]})
+        message = f"{column.name} holds {some(values)} for {some(patients)}; it must hold {needed}"
+        raise CohortError(message)
