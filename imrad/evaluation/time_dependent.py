@@ -149,7 +149,7 @@ def _influence(
     """Influence of each patient on AUC(t), the estimation of the censoring curve included."""
     n = len(duration)
     # The order is that of the estimate of G: events first among equal times.
-    order = np.lexsort((~events, duration))
+    order = np.argsort(duration, kind="stable")
     back = np.argsort(order, kind="stable")
     sorted_time, censored = duration[order], ~events[order]
     h_case, h_control, d = by_case[order], by_control[order], w_case[order]
