@@ -48,7 +48,9 @@ def doctor() -> str:
             lines.append(f"           {_how(extra)}")
     lines.append("")
     if sys.version_info >= (3, 13):
-        lines.append("Python 3.13: installing scikit-survival needs a C compiler, since its part ecos has no wheel there.")
+        lines.append(
+            "Python 3.13: installing scikit-survival needs a C compiler, since its part ecos has no wheel there."
+        )
     if missing:
         lines.append(f"Incomplete: {', '.join(missing)} missing; run  pip install -c constraints.txt imrad  again.")
     else:

@@ -46,9 +46,11 @@ class AssembleSettings(BaseModel):
     radiomics: str | None = Field(default=None, description="Feature table; else what extract wrote.")
     immune: str | None = Field(default=None, description="Target table; else what score wrote.")
     clinical: str | None = Field(default=None, description="Clinical table; else what fetch wrote.")
-    endpoints: dict[str, str] = Field(default_factory=dict, description="NAME: TIME,EVENT (or NAME: COLUMN, binary).")
+    endpoints: dict[str, str] = Field(
+        default_factory=dict, description="NAME: TIME_COLUMN,EVENT_COLUMN, or START,EVENT_DATE|EVENT_DATE,LAST."
+    )
     aggregation: str | None = Field(default=None, description="How several rows of a patient become one.")
-    columns: dict[str, str] = Field(default_factory=dict, description="Clinical columns to rename: yours: ours.")
+    columns: dict[str, str] = Field(default_factory=dict, description="Names in the cohort: your clinical columns.")
     splits: SplitSettings = Field(default=SplitSettings(), description="Folds.")
 
 
@@ -81,7 +83,7 @@ def assemble(run: Run) -> list[str]:
         cohort.validate(data)
         cohort.write_cohort(data, run.folder / "cohort.h5ad")
         stage.wrote("cohort.h5ad", cohort.cohort_digest(data))
-        attrition = cohort.attrition(data)
+        attrition = data.uns["imrad"]["attrition"]
         stage.table("attrition.csv", attrition)
         _splits(run, stage, settings.splits, data)
         return [f"{data.n_obs} patients x {data.n_vars} features", *_losses(attrition)]
@@ -99,11 +101,9 @@ def files(
     """Join a user's own tables into one cohort file."""
     from imrad import cohort
 
-    named = dict(cohort.parse_endpoint(text) for text in endpoints)
-    data = _join(radiomics, immune, clinical, named, aggregation, {})
-    cohort.validate(data)
+    data = _join(radiomics, immune, clinical, list(endpoints), aggregation, {}, None)
     cohort.write_cohort(data, output)
-    return [f"{output}: {data.n_obs} patients x {data.n_vars} features", *_losses(cohort.attrition(data))]
+    return [f"{output}: {data.n_obs} patients x {data.n_vars} features", *_losses(data.uns["imrad"]["attrition"])]
 
 
 def _losses(attrition: pd.DataFrame) -> list[str]:
@@ -148,8 +148,9 @@ def _cohort(run: Run, settings: AssembleSettings) -> AnnData:
     radiomics = run.path(settings.radiomics) if settings.radiomics else _written(run, "features.csv", "extract")
     immune = run.path(settings.immune) if settings.immune else _optional(run, "immune.csv")
     clinical = run.path(settings.clinical) if settings.clinical else _optional(run, "clinical.csv")
-    named = dict(cohort.parse_endpoint(f"{name}={text}") for name, text in settings.endpoints.items())
-    return _join(radiomics, immune, clinical, named, settings.aggregation, settings.columns)
+    endpoints = [f"{name}={text}" if text else name for name, text in settings.endpoints.items()]
+    before = run.read("extract/attrition.csv") if run.has("extract/attrition.csv") else None
+    return _join(radiomics, immune, clinical, endpoints, settings.aggregation, settings.columns, before)
 
 
 def _written(run: Run, name: str, stage: str) -> Path:
@@ -169,26 +170,34 @@ def _join(
     radiomics: Path,
     immune: Path | None,
     clinical: Path | None,
-    endpoints: dict[str, Any],
+    endpoints: list[str],
     aggregation: str | None,
     columns: dict[str, str],
+    before: pd.DataFrame | None,
 ) -> AnnData:
-    from imrad import cohort, radiomics as room
+    from imrad import cohort
+    from imrad import radiomics as room
 
+    if clinical is None:
+        message = "assemble needs a clinical table: one row a patient, with the columns of the endpoints"
+        raise ConfigError(message)
     features = cohort.read_table(radiomics)
-    names = [name for name in features.columns if name not in ("patient", "case")]
+    about = ("patient", "case", "region", "label", "series", "scanner", "site", "image", "mask")
+    names = [name for name in features.columns if name not in about]
     return cohort.assemble(
         features,
-        None if clinical is None else cohort.read_table(clinical).rename(columns=columns),
+        cohort.read_table(clinical),
         None if immune is None else cohort.read_table(immune),
         endpoints=endpoints,
         aggregation=aggregation,
         var=room.feature_table(names),
+        mapping=columns or None,
+        attrition=before,
+        provenance={"radiomics": radiomics.name, "clinical": clinical.name, "immune": immune.name if immune else ""},
     )
 
 
 def _splits(run: Run, stage: Stage, settings: SplitSettings, data: AnnData) -> None:
-    from imrad import cohort
     from imrad.evaluation import SplitTable, draw_splits
 
     patients = [str(name) for name in data.obs_names]
@@ -200,10 +209,17 @@ def _splits(run: Run, stage: Stage, settings: SplitSettings, data: AnnData) -> N
     else:
         splits = draw_splits(
             patients,
-            cohort.stratification(data),
+            _strata(data),
             seed=run.config.seed,
             n_outer=settings.outer,
             n_inner=settings.inner,
             n_repeats=settings.repeats,
         )
     stage.table("splits.csv", splits.table)
+
+
+def _strata(data: AnnData) -> list[Any]:
+    endpoints = data.uns["imrad"].get("endpoints")
+    if endpoints is not None and len(endpoints):
+        return list(data.obs[f"{endpoints['name'].iloc[0]}_event"])
+    return list(data.obs["response"]) if "response" in data.obs else [0] * data.n_obs

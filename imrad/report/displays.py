@@ -1,0 +1,89 @@
+"""A figure is a table plus a drawing: the table is tested and downloaded, the drawing is derived."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import matplotlib as mpl
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["COLOURS", "Display"]
+
+# Okabe and Ito's colours stay apart for the colour-blind and in grey print.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")
+
+STYLE = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "axes.labelsize": 9,
+    "axes.grid": False,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "svg.fonttype": "path",
+    # A fixed salt keeps the ids, and so the bytes, of a drawing the same from run to run.
+    "svg.hashsalt": "imrad",
+}
+
+
+@dataclass(frozen=True)
+class Display:
+    """One figure of the report.
+
+    Attributes
+    ----------
+    name : str
+        Stem of its files in ``report_data/`` and its id on the page.
+    title : str
+        What it shows.
+    caption : str
+        How to read it, what was fitted on whom.
+    table : DataFrame
+        Everything that is drawn.
+    draw : callable
+        Draws the table on a matplotlib figure.
+    alt : str
+        The finding in words, for those who do not see the drawing.
+    width, height : float
+        Inches.
+    """
+
+    name: str
+    title: str
+    caption: str
+    table: pd.DataFrame
+    draw: Callable[[Figure, pd.DataFrame], None]
+    alt: str = ""
+    width: float = 7.0
+    height: float = 4.0
+
+    def figure(self) -> Figure:
+        """Return the drawing as a matplotlib figure."""
+        with mpl.rc_context(STYLE):
+            figure = Figure(figsize=(self.width, self.height), layout="constrained")
+            self.draw(figure, self.table)
+        return figure
+
+    def svg(self) -> str:
+        """Return the drawing as an SVG element, the same bytes for the same table."""
+        with mpl.rc_context(STYLE):
+            figure = Figure(figsize=(self.width, self.height), layout="constrained")
+            self.draw(figure, self.table)
+            buffer = io.StringIO()
+            FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None})
+        text = buffer.getvalue()
+        text = text[text.index("<svg") :]
+        # Ids must be unique on a page that holds many drawings.
+        return re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{self.name}-", text)

@@ -1,0 +1,44 @@
+"""Report: draw report.html and report_data/ from the tables of the run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from imrad import content
+from imrad.config import parse_settings
+
+if TYPE_CHECKING:
+    from imrad.run import Run
+
+__all__ = ["ReportSettings", "check", "report"]
+
+CODE = ("imrad.stages.report", "imrad.report", "imrad.cards")
+
+
+class ReportSettings(BaseModel):
+    """How the report reads."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    language: Literal["en", "zh"] = Field(default="en", description="Language of headings and verdict.")
+
+
+def check(run: Run) -> ReportSettings:
+    """Check the section before anything runs."""
+    return parse_settings(ReportSettings, run.config.section("report"), "report")
+
+
+def report(run: Run) -> list[str]:
+    """Write report.html, and return what to tell the user."""
+    settings = check(run)
+    inputs = {name: content.digest(run.outputs(name)) for name in run.record["stages"] if name != "report"}
+    with run.stage("report", settings=settings.model_dump(), inputs=inputs, code=CODE) as stage:
+        if stage.fresh:
+            return ["nothing to do"]
+        from imrad.report import Report
+
+        Report(run, language=settings.language).save(run.folder / "report.html")
+        stage.wrote("report.html", content.digest_file(run.folder / "report.html"))
+        return ["written"]
