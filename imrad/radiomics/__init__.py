@@ -1,1 +1,31 @@
 """Images and regions to radiomic features, with pyradiomics' names and values."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+_DOORS = {
+    "Grid": "geometry",
+    "GeometryLimits": "geometry",
+    "Region": "regions",
+    "Segment": "segmentation",
+    "list_segments": "regions",
+    "open_image": "images",
+    "parse_roi": "roi",
+    "read_image": "images",
+    "read_region": "regions",
+}
+
+__all__ = [*_DOORS]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name in _DOORS:
+        return getattr(import_module(f"imrad.radiomics.{_DOORS[name]}"), name)
+    message = f"module 'imrad.radiomics' has no attribute {name!r}"
+    raise AttributeError(message)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,201 @@
+"""Images from the files that archives and hospitals hold: DICOM folders, NIfTI, NRRD and MetaImage."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Protocol
+
+import SimpleITK as sitk
+
+from imrad.exceptions import GeometryError, ImageError, InputError
+from imrad.radiomics.dicom import DicomSeries, is_dicom
+from imrad.radiomics.geometry import Grid
+
+__all__ = ["MAX_VOXELS", "OpenImage", "VolumeFile", "VoxelsInMemory", "open_image", "open_volume", "read_image"]
+
+MAX_VOXELS = 1 << 29
+"""Voxels of the largest image that is decoded without being told so: 512 x 512 x 2048."""
+
+
+class OpenImage(Protocol):
+    """An image whose header has been read and checked, and whose voxels have not."""
+
+    grid: Grid
+    modality: str
+    series_uid: str
+    frame_of_reference: str
+    notes: tuple[str, ...]
+
+    @property
+    def positions_mm(self) -> dict[str, tuple[float, ...]]:
+        """Position of each slice by its SOPInstanceUID; empty outside DICOM."""
+
+    def read(self, first: int = 0, last: int | None = None) -> sitk.Image:
+        """Decode slices `first` to `last` (excluded)."""
+
+
+class VolumeFile:
+    """A NIfTI, NRRD or MetaImage file.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, damaged or of no known format.
+    ImageError
+        If it is not one three-dimensional volume, or larger than allowed.
+    """
+
+    modality = ""
+    series_uid = ""
+    frame_of_reference = ""
+
+    def __init__(self, path: Path, *, max_voxels: int = MAX_VOXELS, layers: bool = False) -> None:
+        self.path = path
+        if not path.exists():
+            message = f"{path} does not exist; check the path"
+            raise InputError(message)
+        self._reader = sitk.ImageFileReader()
+        self._reader.SetFileName(str(path))
+        try:
+            self._reader.ReadImageInformation()
+        except RuntimeError as error:
+            raise _unreadable(path, error) from error
+        size = self._reader.GetSize()
+        n_voxels = 1
+        for n in size:
+            n_voxels *= int(n)
+        if n_voxels > max_voxels or n_voxels == 0:
+            shape = " x ".join(str(n) for n in size)
+            message = f"{path} says it holds {shape} voxels, where 1 to {max_voxels} are allowed; it was not decoded"
+            raise ImageError(message)
+        if len(size) > 3 and any(n > 1 for n in size[3:]):
+            message = f"{path} has {len(size)} dimensions ({' x '.join(map(str, size))}); give one volume of it"
+            raise ImageError(message)
+        if self._reader.GetNumberOfComponents() != 1 and not layers:
+            message = (
+                f"{path} has {self._reader.GetNumberOfComponents()} values per voxel; give an image with a single one"
+            )
+            raise ImageError(message)
+        self.notes: tuple[str, ...] = ()
+        self.labels: dict[str, str] = {key: self._reader.GetMetaData(key) for key in self._reader.GetMetaDataKeys()}
+        if len(size) == 3:
+            self.grid = Grid.of(self._reader)
+        elif len(size) == 2:
+            self.notes = ("a single slice: it is taken as 1 mm thick",)
+            self.grid = Grid.of(self._volume(sitk.Image([int(n) for n in size], sitk.sitkUInt8), copy_geometry=True))
+        else:
+            self.grid = self._grid_of_more_dimensions()
+
+    @property
+    def positions_mm(self) -> dict[str, tuple[float, ...]]:
+        """Empty: only DICOM slices have names."""
+        return {}
+
+    def read(self, first: int = 0, last: int | None = None) -> sitk.Image:
+        """Read the file and return its slices `first` to `last` (excluded)."""
+        size = [int(n) for n in self._reader.GetSize()]
+        try:
+            if len(size) > 3:
+                self._reader.SetExtractSize(size[:3] + [0] * (len(size) - 3))
+            image = self._volume(self._reader.Execute())
+        except RuntimeError as error:
+            raise _unreadable(self.path, error) from error
+        if first == 0 and (last is None or last == self.grid.size[2]):
+            return image
+        return image[:, :, first:last]
+
+    def _volume(self, image: sitk.Image, *, copy_geometry: bool = False) -> sitk.Image:
+        if image.GetDimension() == 3:
+            return image
+        if copy_geometry:
+            image.SetSpacing(self._reader.GetSpacing())
+            image.SetOrigin(self._reader.GetOrigin())
+            image.SetDirection(self._reader.GetDirection())
+        return sitk.JoinSeries(image, 0.0, 1.0)
+
+    def _grid_of_more_dimensions(self) -> Grid:
+        n = len(self._reader.GetSize())
+        turn = self._reader.GetDirection()
+        direction = tuple(float(turn[n * i + j]) for i in range(3) for j in range(3))
+        size, spacing, origin = self._reader.GetSize(), self._reader.GetSpacing(), self._reader.GetOrigin()
+        return Grid(tuple(map(int, size[:3])), tuple(spacing[:3]), tuple(origin[:3]), direction)  # type: ignore[arg-type]
+
+
+def _unreadable(path: Path, error: RuntimeError) -> InputError | GeometryError:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    reason = lines[-1].removeprefix("sitk::ERROR:").strip().rstrip(".") if lines else "unknown reason"
+    if "orthonormal" in str(error):
+        return GeometryError(f"{path}: its axes are not at right angles; resample it to an upright grid first")
+    if "Unable to determine ImageIO" in str(error):
+        return InputError(f"{path} is damaged or no NIfTI, NRRD, MetaImage or DICOM file; check it or fetch it again")
+    return InputError(f"{path} is damaged or truncated ({reason}); fetch it again")
+
+
+class VoxelsInMemory:
+    """A SimpleITK image that is already decoded, seen as an open image."""
+
+    modality = ""
+    series_uid = ""
+    frame_of_reference = ""
+    notes: tuple[str, ...] = ()
+
+    def __init__(self, image: sitk.Image) -> None:
+        if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
+            message = (
+                f"the image has {image.GetDimension()} dimensions and {image.GetNumberOfComponentsPerPixel()} values "
+                f"per voxel; give a three-dimensional image with one value per voxel"
+            )
+            raise ImageError(message)
+        self._image = image
+        self.grid = Grid.of(image)
+
+    @property
+    def positions_mm(self) -> dict[str, tuple[float, ...]]:
+        """Empty: only DICOM slices have names."""
+        return {}
+
+    def read(self, first: int = 0, last: int | None = None) -> sitk.Image:
+        """Return slices `first` to `last` (excluded)."""
+        if first == 0 and (last is None or last == self.grid.size[2]):
+            return self._image
+        return self._image[:, :, first:last]
+
+
+def open_volume(path: str | os.PathLike[str], **options: Any) -> VolumeFile:
+    """Open a NIfTI, NRRD or MetaImage file; see :class:`VolumeFile`."""
+    return VolumeFile(Path(path), **options)
+
+
+def open_image(
+    path: str | os.PathLike[str] | sitk.Image, *, series: str | None = None, max_voxels: int = MAX_VOXELS
+) -> OpenImage:
+    """Open an image: read and check its header, not yet its voxels.
+
+    Parameters
+    ----------
+    path : path-like or SimpleITK.Image
+        A DICOM folder or file, or a NIfTI, NRRD or MetaImage file.
+    series : str, optional
+        SeriesInstanceUID to take from a DICOM folder that holds several.
+    max_voxels : int
+        Refuse larger images before decoding.
+
+    Raises
+    ------
+    InputError
+        If nothing readable is there.
+    ImageError, GeometryError
+        If what is there is no single, evenly spaced volume; with the numbers.
+    """
+    if isinstance(path, sitk.Image):
+        return VoxelsInMemory(path)
+    path = Path(path)
+    if path.is_dir() or is_dicom(path):
+        return DicomSeries(path, series=series, max_voxels=max_voxels)
+    return VolumeFile(path, max_voxels=max_voxels)
+
+
+def read_image(path: str | os.PathLike[str], *, series: str | None = None, max_voxels: int = MAX_VOXELS) -> sitk.Image:
+    """Read a whole image; parameters and errors as in :func:`open_image`."""
+    return open_image(path, series=series, max_voxels=max_voxels).read()
