@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -227,26 +227,25 @@ def _renaming(table: pd.DataFrame, mapping: Mapping[str, str]) -> dict[str, str]
 
 def _typed(name: str, column: pd.Series[Any]) -> pd.Series[Any]:
     if isinstance(column.dtype, pd.CategoricalDtype) and column.cat.ordered:
-        return column.cat.remove_unused_categories()
+        found = [level for level in column.cat.categories if (column == level).any()]
+        return pd.Series(pd.Categorical(column, categories=found, ordered=True), index=column.index)
     if column.dtype.kind in "biuf":
         plain = column.astype(float)
-        return _age(plain) if name == "age_years" else plain if name not in ("stage", "grade", "sex") else _text(column)
-    if column.dtype.kind == "M":
-        return column.dt.strftime("%Y-%m-%d").astype("category")
-    readers = {"age_years": _numeric_age, "sex": _sex, "stage": _stage, "grade": _grade}
-    if name in readers:
-        typed: pd.Series[Any] = readers[name](_cleaned(column))
-        return typed
+        return _age(plain) if name == "age_years" else _from_numbers(column) if name in _FROM_TEXT else plain
     cleaned = _cleaned(column)
+    if name == "age_years":
+        return _numeric_age(cleaned)
+    if name in _FROM_TEXT:
+        return _FROM_TEXT[name](cleaned)
     numbers = pd.to_numeric(cleaned, errors="coerce")
     if (numbers.notna() == cleaned.notna()).all():
         return numbers.astype(float)
     return cleaned.astype("category")
 
 
-def _text(column: pd.Series[Any]) -> pd.Series[Any]:
-    texts = column.map(lambda value: np.nan if pd.isna(value) else f"{value:g}").astype(object)
-    return {"stage": _stage, "grade": _grade, "sex": _sex}[str(column.name)](texts)
+def _from_numbers(column: pd.Series[Any]) -> pd.Series[Any]:
+    texts = [np.nan if pd.isna(value) else f"{value:g}" for value in column]
+    return _FROM_TEXT[str(column.name)](pd.Series(texts, index=column.index, name=column.name, dtype=object))
 
 
 def _cleaned(column: pd.Series[Any]) -> pd.Series[Any]:
@@ -303,6 +302,9 @@ def _grade(column: pd.Series[Any]) -> pd.Series[Any]:
     two_tier = read_values.isin(["Low", "High"]).any()
     categories = ["Low", "High"] if two_tier else ["G1", "G2", "G3", "G4"]
     return _ordered(column, read_values, categories, "grades G1 to G4, or Low and High, not a mixture")
+
+
+_FROM_TEXT: dict[str, Callable[[pd.Series[Any]], pd.Series[Any]]] = {"sex": _sex, "stage": _stage, "grade": _grade}
 
 
 def _ordered(column: pd.Series[Any], read: pd.Series[Any], categories: list[str], needed: str) -> pd.Series[Any]:

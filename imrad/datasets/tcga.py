@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from imrad.cohort import Attrition, assemble, choose_aliquots, feature_table, parse_barcode, read_table
-from imrad.cohort.keys import cell_target
+from imrad.datasets.names import cell_target
 
 __all__ = ["load_tcga_blca", "tcga_blca_tables"]
 
