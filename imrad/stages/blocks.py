@@ -1,0 +1,104 @@
+"""Which columns of a cohort each stage reads: features, targets, volume, clinical columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from imrad.exceptions import ConfigError
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+__all__ = ["clinical_block", "features", "nearest", "targets", "volume_block"]
+
+CLINICAL = ("age_years", "sex", "stage", "grade")
+"""Clinical columns that are used where the config names none and the cohort has them."""
+
+
+def features(data: AnnData) -> pd.DataFrame:
+    """Return the raw features, patients x features."""
+    return pd.DataFrame(data.X, index=data.obs_names.astype(str), columns=data.var_names.astype(str))
+
+
+def targets(data: AnnData, wanted: Sequence[str] | None) -> pd.DataFrame:
+    """Return the immune targets, patients x targets; all of them where none is named.
+
+    Raises
+    ------
+    ConfigError
+        If the cohort has no targets, or not the one named; the known ones are listed.
+    """
+    if "immune" not in data.obsm:
+        message = "the cohort has no immune targets; give assemble an immune table (imrad score writes one)"
+        raise ConfigError(message)
+    table = pd.DataFrame(data.obsm["immune"])
+    table.index = data.obs_names.astype(str)
+    if not wanted:
+        return table.astype(float)
+    for name in wanted:
+        if name not in table.columns:
+            message = f"unknown target '{name}'{nearest(name, table.columns)}; the cohort has {', '.join(table.columns)}"
+            raise ConfigError(message)
+    return table[list(dict.fromkeys(wanted))].astype(float)
+
+
+def nearest(name: str, known: Sequence[str] | pd.Index[Any]) -> str:
+    """Return a hint at the known name closest to an unknown one, or nothing."""
+    import difflib
+
+    lower = {str(item).lower(): str(item) for item in known}
+    near = difflib.get_close_matches(name.lower(), list(lower), n=1, cutoff=0.5)
+    return f" (did you mean {lower[near[0]]}?)" if near else ""
+
+
+def clinical_block(data: AnnData, wanted: Sequence[str] | None) -> pd.DataFrame:
+    """Return clinical predictors: ordered categories as their ranks, other categories as text.
+
+    Raises
+    ------
+    ConfigError
+        If a named column is not in the cohort.
+    """
+    names = [name for name in CLINICAL if name in data.obs] if wanted is None else list(wanted)
+    for name in names:
+        if name not in data.obs:
+            message = f"unknown clinical column '{name}'{nearest(name, data.obs.columns)}"
+            raise ConfigError(f"{message}; the cohort has {', '.join(map(str, data.obs.columns))}")
+    block = pd.DataFrame(index=data.obs_names.astype(str))
+    for name in names:
+        column = data.obs[name]
+        if isinstance(column.dtype, pd.CategoricalDtype) and column.cat.ordered:
+            codes = column.cat.codes.to_numpy().astype(float)
+            codes[codes < 0] = float("nan")
+            block[name] = codes
+        elif pd.api.types.is_numeric_dtype(column.dtype):
+            block[name] = column.to_numpy(dtype=float)
+        else:
+            block[name] = column.astype(object).where(column.notna(), None).to_numpy()
+    return block.loc[:, [name for name in names if block[name].notna().any() and block[name].nunique() > 1]]
+
+
+def volume_block(data: AnnData, wanted: str | None) -> pd.DataFrame:
+    """Return the volume of the region, one column; empty where the cohort has none.
+
+    Raises
+    ------
+    ConfigError
+        If the named feature is not in the cohort.
+    """
+    table = features(data)
+    if wanted is not None:
+        if wanted not in table.columns:
+            message = f"unknown volume feature '{wanted}'{nearest(wanted, table.columns)}"
+            raise ConfigError(message)
+        return table[[wanted]]
+    for ending in ("shape_MeshVolume", "shape_VoxelVolume"):
+        # Where several regions were measured, the tumour's volume is the one that matters.
+        found = [name for name in table.columns if name.endswith(ending)]
+        found.sort(key=lambda name: not any(word in name.lower() for word in ("tumour", "tumor", "cancer", "lesion")))
+        if found:
+            return table[found[:1]]
+    return table.iloc[:, :0]

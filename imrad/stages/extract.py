@@ -1,0 +1,173 @@
+"""Extract: radiomic features of every case, with the failures in a table of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field
+
+from imrad import content
+from imrad.config import config_folder, parse_settings
+from imrad.exceptions import ConfigError, InputError
+
+if TYPE_CHECKING:
+    from imrad.execution import Progress
+    from imrad.radiomics.settings import RadiomicsSettings
+    from imrad.run import Run
+
+__all__ = ["ExtractStageSettings", "check", "extract", "files"]
+
+CODE = ("imrad.stages.extract", "imrad.radiomics")
+
+
+class ExtractStageSettings(BaseModel):
+    """Which cases, by which settings and engine."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    cases: str | None = Field(default=None, description="cases.csv; else what fetch wrote.")
+    settings: str = Field(default="ct", description="A pyradiomics parameter file, or one that comes along by name.")
+    engine: Literal["imrad", "pyradiomics"] = Field(default="imrad", description="Whose extraction.")
+
+
+def check(run: Run) -> ExtractStageSettings:
+    """Check the section before anything runs.
+
+    Raises
+    ------
+    ConfigError
+        If a key is unknown, or the settings file is not there.
+    """
+    settings = parse_settings(ExtractStageSettings, run.config.section("extract"), "extract")
+    read_settings(settings.settings, run.base)
+    if settings.cases is None and run.config.fetch is None:
+        message = "extract needs cases: name extract.cases, or add the section fetch to the config"
+        raise ConfigError(message)
+    return settings
+
+
+def read_settings(name: str | None, base: Path = Path()) -> RadiomicsSettings:
+    """Read extraction settings from a file, or by the name of those that come with imrad.
+
+    Raises
+    ------
+    ConfigError
+        If there is neither such a file nor such a name.
+    """
+    from imrad.radiomics import RadiomicsSettings
+
+    folder = config_folder() / "radiomics"
+    given = name or "ct"
+    for path in (base / given, folder / f"{given}.yaml"):
+        if path.is_file():
+            return RadiomicsSettings.from_yaml(path)
+    known = ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))
+    message = f"no settings file {given}; those that come with imrad are {known}"
+    raise ConfigError(message)
+
+
+def extract(
+    run: Run, *, workers: int = 1, cluster: str | None = None, progress: Progress | None = None
+) -> list[str]:
+    """Write features.csv and the tables beside it, and return what to tell the user."""
+    settings = check(run)
+    from imrad.radiomics import extract_cases, read_cases
+
+    path = run.path(settings.cases) if settings.cases else run.folder / "raw" / "cases.csv"
+    cases = read_cases(path)
+    radiomics = read_settings(settings.settings, run.base)
+    inputs = {"cases": content.digest_file(path), **_file_digests(cases)}
+    options = {**settings.model_dump(exclude={"cases"}), "radiomics": radiomics.model_dump(mode="json")}
+    with run.stage("extract", settings=options, inputs=inputs, code=CODE) as stage:
+        if stage.fresh:
+            return ["nothing to do"]
+        done = extract_cases(
+            cases,
+            radiomics,
+            engine=settings.engine,
+            workers=workers,
+            cluster=cluster,
+            store=stage.store,
+            progress=progress,
+        )
+        stage.table("features.csv", done.features)
+        for name in ("failures", "geometry", "quality"):
+            stage.table(f"extract/{name}.csv", getattr(done, name))
+        lost = len(done.failures)
+        steps = [{"step": "extract", "n_in": len(cases), "n_out": len(cases) - lost, "reason": _reasons(done.failures)}]
+        stage.table("extract/attrition.csv", pd.DataFrame(steps).assign(unit="cases"))
+        return _lines(done)
+
+
+def _file_digests(cases: pd.DataFrame) -> dict[str, str]:
+    # Sizes and times stand for the bytes here: the store keys each case by its true digest.
+    found = {}
+    for path in sorted({str(item) for item in [*cases["image"], *cases["mask"]]}):
+        members = sorted(Path(path).rglob("*")) if Path(path).is_dir() else [Path(path)]
+        found[path] = content.digest([[m.name, m.stat().st_size] for m in members if m.is_file()])
+    return found
+
+
+def _reasons(failures: pd.DataFrame) -> str:
+    return "; ".join(dict.fromkeys(str(text) for text in failures["reason"])) if len(failures) else ""
+
+
+def _lines(done: Any) -> list[str]:
+    columns = len(done.features.columns) - 2
+    lines = [f"{len(done.features)} cases x {columns} features, {len(done.failures)} failures"]
+    return lines + [f"  {row.patient}: {row.reason}" for row in done.failures.itertuples()]
+
+
+def files(
+    *,
+    image: Path | None,
+    mask: Path | None,
+    label: str | None,
+    cases: Path | None,
+    settings: str | None,
+    engine: str,
+    compare: bool,
+    output: Path,
+    workers: int = 1,
+    cluster: str | None = None,
+    progress: Progress | None = None,
+) -> list[str]:
+    """Extract from a user's own image and mask, or from a table of cases.
+
+    Raises
+    ------
+    InputError
+        If a single case fails, or every case of a table does.
+    """
+    from imrad import radiomics as room
+
+    chosen = read_settings(settings)
+    if cases is not None:
+        done = room.extract_cases(
+            room.read_cases(cases), chosen, engine=engine, workers=workers, cluster=cluster, progress=progress
+        )
+        if done.features.empty:
+            reasons: Sequence[str] = [str(text) for text in done.failures["reason"]]
+            message = f"none of {len(done.failures)} cases could be extracted; the first failed because {reasons[0]}"
+            raise InputError(message)
+        _write(done.features, output)
+        if len(done.failures):
+            _write(done.failures, output.with_name(f"{output.stem}_failures.csv"))
+        return [f"{output}: {_lines(done)[0]}", *_lines(done)[1:]]
+    if image is None or mask is None:
+        message = "extract needs --image and --mask, or --cases with a table of them"
+        raise ConfigError(message)
+    if compare:
+        return [room.compare_case(image, mask, chosen, label=label)]
+    features = room.extract_one(image, mask, chosen, label=label, engine=engine)
+    row = {"patient": image.name.split(".")[0], "case": image.name.split(".")[0], **features}
+    _write(pd.DataFrame([row]), output)
+    return [f"{output}: {len(features)} features"]
+
+
+def _write(table: pd.DataFrame, path: Path) -> None:
+    with content.write_atomically(path) as temporary:
+        table.to_csv(temporary, index=False, lineterminator="\n")

@@ -1,0 +1,131 @@
+"""Fuse: survival models over blocks of predictors, compared without optimism, one endpoint at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from pydantic import Field
+
+from imrad.config import parse_settings
+from imrad.exceptions import ConfigError, FeasibilityError, TooFewEventsError
+from imrad.evaluation import SplitTable
+from imrad.stages import blocks, proof
+from imrad.stages.results import write_results
+from imrad.survival.settings import FusionSettings
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from imrad.execution import Progress
+    from imrad.run import Run
+
+__all__ = ["FuseStageSettings", "check", "fuse"]
+
+CODE = ("imrad.stages.fuse", "imrad.stages.blocks", "imrad.survival", "imrad.evaluation", "imrad.seeds")
+
+TABLES = (
+    *("models", "coefficients", "risk", "pairs", "horizons", "calibration", "net_benefit", "curves", "path", "ph"),
+    *("robustness", "subgroups", "explanations", "groups", "cox", "nomogram"),
+)
+
+
+class FuseStageSettings(FusionSettings):
+    """The fusion's settings, and which columns of the cohort its blocks are."""
+
+    endpoints: tuple[str, ...] = Field(default=(), description="Endpoints, such as os and pfi; else all of the cohort.")
+    clinical: tuple[str, ...] | None = Field(default=None, description="Columns of the block Clinical.")
+    immune: tuple[str, ...] | None = Field(default=None, description="Targets of the block Immune; else all.")
+    volume: str | None = Field(default=None, description="Volume feature; else the tumour's mesh volume.")
+    extra_blocks: dict[str, tuple[str, ...]] = Field(default_factory=dict, description="Your own blocks: NAME: columns.")
+
+
+def check(run: Run) -> FuseStageSettings:
+    """Check the section before anything runs."""
+    return parse_settings(FuseStageSettings, run.config.section("fuse"), "fuse")
+
+
+def fuse(
+    run: Run, *, endpoint: str | Sequence[str] | None = None, workers: int = 1, progress: Progress | None = None
+) -> list[str]:
+    """Run the fusion of every endpoint and write its tables, and return what to tell the user.
+
+    Parameters
+    ----------
+    run : Run
+        A run whose cohort is assembled; its phenotypes are used where they are there.
+    endpoint : str or sequence of str, optional
+        Endpoints instead of the config's.
+    workers, progress
+        As for :func:`imrad.execution.map_tasks`.
+    """
+    from imrad import cohort
+
+    settings = check(run)
+    data = cohort.read_cohort(run.folder / "cohort.h5ad")
+    known = [name.removesuffix("_event") for name in data.obs.columns if str(name).endswith("_event")]
+    names = [endpoint] if isinstance(endpoint, str) else list(endpoint or settings.endpoints or known)
+    for name in names:
+        if name not in known:
+            message = f"unknown endpoint '{name}'{blocks.nearest(name, known)}; the cohort has {', '.join(known)}"
+            raise ConfigError(message)
+    lines = []
+    for name in names:
+        lines += _one(run, data, name, settings, workers, progress)
+    return lines
+
+
+def _one(
+    run: Run, data: AnnData, name: str, settings: FuseStageSettings, workers: int, progress: Progress | None
+) -> list[str]:
+    inputs = {**run.outputs("assemble"), **run.outputs("phenotype")}
+    options = settings.model_dump(exclude={"endpoints"})
+    with run.stage(f"fuse-{name}", settings=options, inputs=inputs, code=CODE) as stage:
+        if stage.fresh:
+            return [f"{name}: nothing to do"]
+        from imrad import cohort
+        from imrad.evaluation import CrossFitted
+        from imrad.survival import SurvivalFusion
+
+        kept = settings.model_dump(exclude={"endpoints", "clinical", "immune", "volume", "extra_blocks"})
+        fusion = SurvivalFusion(
+            **kept, seed=run.config.seed, workers=workers, store=stage.store, progress=progress, name=name
+        )
+        phenotype = CrossFitted(run.read("phenotype/crossfit.csv")) if run.has("phenotype/crossfit.csv") else None
+        try:
+            kept_rows = cohort.endpoint_known(data.obs, name).to_numpy()
+            data, splits = data[kept_rows], _kept(proof.read_splits(run), data.obs_names[kept_rows])
+            result = fusion.run(cohort.survival_y(data.obs, name), _blocks(data, settings), splits, phenotype)
+        except (FeasibilityError, TooFewEventsError) as error:
+            stage.skip(str(error))
+            return [f"{name}: skipped, {error}"]
+        folder = f"survival/{name}"
+        for table in TABLES:
+            found = getattr(result, table, None)
+            if isinstance(found, pd.DataFrame):
+                stage.table(f"{folder}/{table}.csv", found)
+        stage.json(f"{folder}/verdict.json", result.verdict)
+        stage.plain(f"{folder}/models.zip", result.final)
+        proof.record(run, stage, result.ledger)
+        write_results(run)
+        return [f"{name}: {result.verdict['sentence']}"]
+
+
+def _kept(splits: SplitTable, patients: pd.Index[str]) -> SplitTable:
+    """Restrict the split table to the patients whose endpoint is known."""
+    table = splits.table
+    return SplitTable(table[table["patient"].isin(patients)].reset_index(drop=True))
+
+
+def _blocks(data: AnnData, settings: FuseStageSettings) -> dict[str, pd.DataFrame]:
+    found: dict[str, Any] = {
+        "Clinical": blocks.clinical_block(data, settings.clinical),
+        "Volume": blocks.volume_block(data, settings.volume),
+        "Rad": blocks.features(data),
+    }
+    if "immune" in data.obsm:
+        found["Immune"] = blocks.targets(data, settings.immune)
+    for name, columns in settings.extra_blocks.items():
+        found[name] = blocks.clinical_block(data, columns)
+    return {name: table for name, table in found.items() if not table.empty}

@@ -1,0 +1,116 @@
+"""Phenotype: the grid of selectors by classifiers on the targets, with its noise and its ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from imrad.config import parse_settings
+from imrad.phenotype.settings import PhenotypeSettings
+from imrad.stages import blocks, proof
+from imrad.stages.results import write_results
+
+if TYPE_CHECKING:
+    from imrad.execution import Progress
+    from imrad.run import Run
+
+__all__ = ["PhenotypeStageSettings", "check", "phenotype"]
+
+CODE = ("imrad.stages.phenotype", "imrad.stages.blocks", "imrad.phenotype", "imrad.evaluation", "imrad.seeds")
+
+TABLES = ("grid", "summary", "predictions", "feasibility", "stability", "null", "controls", "published")
+MORE = ("optimism", "ablation", "study_table", "agreement", "inner", "importance")
+
+
+class PhenotypeStageSettings(PhenotypeSettings):
+    """The grid's settings, and which columns of the cohort it reads."""
+
+    targets: str | tuple[str, ...] = Field(default="all", description="Target names, or all.")
+    volume: str | None = Field(default=None, description="Volume feature; else the tumour's mesh volume.")
+    clinical: tuple[str, ...] | None = Field(default=None, description="Clinical columns of the clinical-only row.")
+
+
+def check(run: Run, changes: Mapping[str, Any] | None = None) -> PhenotypeStageSettings:
+    """Check the section before anything runs."""
+    values = {**run.config.section("phenotype"), **(changes or {})}
+    return parse_settings(PhenotypeStageSettings, values, "phenotype")
+
+
+def phenotype(
+    run: Run,
+    *,
+    target: str | Sequence[str] | None = None,
+    changes: Mapping[str, Any] | None = None,
+    workers: int = 1,
+    cluster: str | None = None,
+    progress: Progress | None = None,
+) -> list[str]:
+    """Run the grid and write its tables, and return what to tell the user.
+
+    Parameters
+    ----------
+    run : Run
+        A run whose cohort is assembled.
+    target : str or sequence of str, optional
+        Targets instead of the config's; ``all`` for every one.
+    changes : mapping, optional
+        Settings instead of the config's.
+    workers, cluster, progress
+        As for :func:`imrad.execution.map_tasks`.
+    """
+    given = {"targets": (target,) if isinstance(target, str) else tuple(target)} if target else {}
+    settings = check(run, {**(changes or {}), **given})
+    wanted = None if settings.targets in ("all", ("all",)) else settings.targets
+    inputs = run.outputs("assemble")
+    with run.stage("phenotype", settings=settings.model_dump(), inputs=inputs, code=CODE) as stage:
+        if stage.fresh:
+            return ["nothing to do"]
+        from imrad import cohort
+        from imrad.phenotype import PhenotypeGrid
+
+        data = cohort.read_cohort(run.folder / "cohort.h5ad")
+        Y = blocks.targets(data, [wanted] if isinstance(wanted, str) else wanted)
+        volume = blocks.volume_block(data, settings.volume)
+        clinical = blocks.clinical_block(data, settings.clinical)
+        grid = PhenotypeGrid(
+            **settings.model_dump(exclude={"targets", "volume", "clinical"}),
+            seed=run.config.seed,
+            workers=workers,
+            cluster=cluster,
+            store=stage.store,
+            progress=progress,
+        )
+        result = grid.run(
+            blocks.features(data),
+            Y,
+            proof.read_splits(run),
+            volume=None if volume.empty else volume.iloc[:, 0],
+            clinical=None if clinical.empty else clinical,
+        )
+        for name in (*TABLES, *MORE):
+            table = getattr(result, name, None)
+            if table is not None:
+                stage.table(f"phenotype/{name}.csv", table)
+        stage.table("phenotype/crossfit.csv", result.crossfit.table)
+        for name, bundle in result.bundles.items():
+            stage.plain(f"phenotype/models/{_slug(name)}.zip", bundle)
+        proof.record(run, stage, result.ledger)
+        write_results(run)
+        return _lines(result.summary)
+
+
+def _slug(name: str) -> str:
+    from imrad.run import slug
+
+    return slug(name)
+
+
+def _lines(summary: Any) -> list[str]:
+    counts = summary["status"].value_counts()
+    told = ", ".join(f"{counts[name]} {name.replace('_', ' ')}" for name in counts.index)
+    claimed = summary[summary["status"] == "claimed"]
+    lines = [f"{len(summary)} targets: {told}"]
+    lines += [f"  {row.target}: AUC {row.auc:.3f}, q {row.q_fdr:.3g}" for row in claimed.itertuples()]
+    return lines
