@@ -17,7 +17,7 @@ _DOORS = {
     "read_region": "regions",
 }
 
-__all__ = [*_DOORS]  # noqa: PLE0604
+__all__ = [*_DOORS]
 
 
 def __getattr__(name: str) -> Any:

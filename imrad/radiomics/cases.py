@@ -1,0 +1,573 @@
+"""From a table of cases to a table of features: one task per case, failures beside, never instead.
+
+A case is one image and one region. Its result depends on the bytes of its files, the settings and
+this code, and on nothing else: not on where, when or beside what it was computed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from imrad import content
+from imrad.exceptions import DuplicateError, ImageError, ImradError, InputError, MissingExtraError, RegionError
+from imrad.execution import Progress, Store, map_tasks
+from imrad.radiomics.geometry import GeometryLimits, Grid, Mask, bounding_box
+from imrad.radiomics.images import MAX_VOXELS, OpenImage, open_image
+from imrad.radiomics.quality import inspect_case, thumbnail
+from imrad.radiomics.regions import Region, open_region, read_region
+from imrad.radiomics.settings import RadiomicsSettings
+
+__all__ = ["Extraction", "ReadingSettings", "extract_cases", "extract_one", "read_cases"]
+
+Engine = Literal["imrad", "pyradiomics"]
+_NEEDED = ("patient", "image", "mask")
+_OPTIONAL = ("case", "label", "roi", "reader", "series")
+
+
+class ReadingSettings(BaseModel):
+    """How images and regions are read, and what is refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    roi: str | None = Field(default=None, description="Region expression for cases that name neither label nor roi.")
+    regions: dict[str, str] = Field(
+        default_factory=dict, description="Named regions, such as tumour: '2|3', that roi may use."
+    )
+    aggregation: Literal["none", "mean", "volume_weighted_mean", "median", "maximum", "largest"] = Field(
+        default="none", description="How the parts of each(...) become one row per case; none keeps a row for each."
+    )
+    min_part_voxels: int = Field(default=1, ge=1, description="Smaller parts of each(...) are left out.")
+    max_shift_mm: float = Field(default=1.0, ge=0, description="Refuse a region whose grid is further off the image's.")
+    max_overlap_loss: float = Field(
+        default=0.05, ge=0, le=1, description="Refuse a region with more of it outside the image."
+    )
+    max_volume_change: float = Field(default=0.1, ge=0, description="Refuse a region that resampling changes more.")
+    fractional_threshold: float = Field(
+        default=0.5, ge=0, le=1, description="Fraction from which a voxel of a fractional segment counts."
+    )
+    max_voxels: int = Field(default=MAX_VOXELS, gt=0, description="Refuse larger images before decoding them.")
+    max_memory_mb: float = Field(default=4096, gt=0, description="Refuse a case that is estimated to need more memory.")
+    thumbnails: int = Field(
+        default=96, ge=0, le=512, description="Side of the contact sheet's pictures in pixels; 0: none."
+    )
+
+    @property
+    def limits(self) -> GeometryLimits:
+        """What bringing a region to its image may cost."""
+        return GeometryLimits(self.max_shift_mm, self.max_overlap_loss, self.max_volume_change)
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """What came of a table of cases.
+
+    Attributes
+    ----------
+    features : DataFrame
+        Columns ``patient``, ``case`` (and ``reader`` where given), then the features; the cases'
+        order.
+    failures : DataFrame
+        ``patient``, ``case``, ``error`` (its type) and ``message`` (one sentence).
+    geometry : DataFrame
+        ``patient``, ``case``, how each region was brought to its image, and what that cost.
+    quality : DataFrame
+        ``patient``, ``case``, and what :func:`imrad.radiomics.quality.inspect_case` found.
+    thumbnails : dict
+        (patient, case) to grey picture and outline, two arrays of uint8.
+    """
+
+    features: pd.DataFrame
+    failures: pd.DataFrame
+    geometry: pd.DataFrame
+    quality: pd.DataFrame
+    thumbnails: dict[tuple[str, str], tuple[NDArray[np.uint8], NDArray[np.uint8]]] = field(default_factory=dict)
+
+    @property
+    def digest(self) -> str:
+        """Digest of all tables."""
+        return content.digest([self.features, self.failures, self.geometry, self.quality])
+
+
+def read_cases(path: str | os.PathLike[str]) -> pd.DataFrame:
+    """Read and check a table of cases.
+
+    Parameters
+    ----------
+    path : path-like
+        CSV, TSV or Excel. Columns ``patient``, ``image``, ``mask``; optional ``case`` (default: the
+        patient), ``label`` (value, or a segment's label or coded meaning), ``roi`` (an expression),
+        ``reader`` and ``series`` (SeriesInstanceUID). Relative paths start at the file's folder.
+
+    Raises
+    ------
+    InputError
+        If the table or one of its files is missing, or a column is.
+    DuplicateError
+        If a case stands twice.
+    """
+    path = Path(path)
+    if not path.is_file():
+        message = f"{path} does not exist; give a table with the columns {', '.join(_NEEDED)}"
+        raise InputError(message)
+    try:
+        if path.suffix.lower() in (".xlsx", ".xls"):
+            table = pd.read_excel(path, dtype=str)
+        else:
+            table = pd.read_csv(
+                path, dtype=str, sep="\t" if path.suffix.lower() == ".tsv" else ",", encoding="utf-8-sig"
+            )
+    except (ValueError, OSError, ImportError, UnicodeDecodeError) as error:
+        message = f"{path} is no readable CSV or Excel table ({str(error).splitlines()[0]}); save it as CSV"
+        raise InputError(message) from error
+    return check_cases(table, folder=path.parent, name=str(path))
+
+
+def check_cases(table: pd.DataFrame, *, folder: Path | None = None, name: str = "the table of cases") -> pd.DataFrame:
+    """Check a table of cases and fill in what it leaves out; see :func:`read_cases`."""
+    cases = table.rename(columns={column: str(column).strip().lower() for column in table.columns})
+    missing = [column for column in _NEEDED if column not in cases.columns]
+    if missing:
+        message = f"{name} lacks the column {missing[0]}; it has {', '.join(map(str, table.columns)) or 'none'}"
+        raise InputError(message)
+    cases = cases[[c for c in (*_NEEDED, *_OPTIONAL) if c in cases.columns]].copy()
+    for column in cases.columns:
+        cases[column] = [
+            None if pd.isna(value) or not str(value).strip() else str(value).strip() for value in cases[column]
+        ]
+    if cases.empty:
+        message = f"{name} holds no row; give one row per case"
+        raise InputError(message)
+    for column in _NEEDED:
+        empty = [number + 2 for number, value in enumerate(cases[column]) if value is None]
+        if empty:
+            message = f"{name} has no {column} in row {empty[0]}; fill it in or leave the row out"
+            raise InputError(message)
+    if "case" not in cases.columns:
+        cases["case"] = cases["patient"]
+    cases["case"] = [case or patient for case, patient in zip(cases["case"], cases["patient"], strict=True)]
+    identity = [column for column in ("patient", "case", "reader") if column in cases.columns]
+    twice = cases[cases.duplicated(identity, keep=False)]
+    if len(twice):
+        first = twice.iloc[0]
+        message = (
+            f"{name} has {len(twice)} rows that share their {', '.join(identity)}, the first of patient "
+            f"{first['patient']}; tell them apart in a column case (or reader)"
+        )
+        raise DuplicateError(message)
+    if folder is not None:
+        for column in ("image", "mask"):
+            cases[column] = [str(folder / value) for value in cases[column]]
+        absent = [value for column in ("image", "mask") for value in cases[column] if not Path(value).exists()]
+        if len(absent) == 2 * len(cases):
+            message = f"none of the files that {name} names exists, the first being {absent[0]}; check the paths"
+            raise InputError(message)
+    return cases.reset_index(drop=True)
+
+
+def extract_cases(
+    cases: pd.DataFrame | str | os.PathLike[str],
+    settings: RadiomicsSettings | None = None,
+    *,
+    engine: Engine = "imrad",
+    reading: ReadingSettings | None = None,
+    workers: int = 1,
+    cluster: str | None = None,
+    store: Store | str | os.PathLike[str] | None = None,
+    progress: Progress | None = None,
+) -> Extraction:
+    """Extract the features of every case.
+
+    Parameters
+    ----------
+    cases : DataFrame or path-like
+        As :func:`read_cases` returns or reads it.
+    settings : RadiomicsSettings, optional
+        What to extract; pyradiomics' defaults if left out.
+    engine : {"imrad", "pyradiomics"}
+        The second needs the extra ``pyradiomics``.
+    reading : ReadingSettings, optional
+        How images and regions are read.
+    workers : int
+        Processes on this machine.
+    cluster : str, optional
+        Address of a Dask scheduler instead; its workers must see the same files.
+    store : Store or path-like, optional
+        Folder that keeps finished cases by content, so that a killed run resumes.
+    progress : callable, optional
+        See :data:`imrad.execution.Progress`.
+
+    Returns
+    -------
+    Extraction
+        A case that cannot be used is a row of ``failures``; the others go on.
+    """
+    settings = settings or RadiomicsSettings()
+    reading = reading or ReadingSettings()
+    if engine == "pyradiomics":
+        _need_pyradiomics()
+    table = check_cases(cases) if isinstance(cases, pd.DataFrame) else read_cases(cases)
+    if store is not None and not isinstance(store, Store):
+        store = Store(Path(store))
+    items: list[dict[str, Any]] = [dict(row) for row in table.to_dict("records")]
+    keys = _keys(items, settings, reading, engine, workers, cluster, progress) if store is not None else {}
+    for number, item in enumerate(items):
+        item["key"] = keys.get(number, str(number))
+    results = map_tasks(
+        partial(_run_case, settings=settings, reading=reading, engine=engine),
+        items,
+        key=_key,
+        workers=workers,
+        cluster=cluster,
+        store=store,
+        progress=progress,
+        label="extracting features",
+    )
+    if store is not None:
+        for item, result in zip(items, results, strict=True):
+            if result.get("transient"):
+                store.path(item["key"]).unlink(missing_ok=True)
+    return _collect(items, results)
+
+
+def extract_one(
+    image: str | os.PathLike[str],
+    mask: str | os.PathLike[str],
+    label: int | str | None = None,
+    settings: RadiomicsSettings | None = None,
+    engine: Engine = "imrad",
+    *,
+    roi: str | None = None,
+    patient: str | None = None,
+    reading: ReadingSettings | None = None,
+) -> Extraction:
+    """Extract the features of one case, in this process; parameters as in :func:`extract_cases`.
+
+    Raises
+    ------
+    ImradError
+        Where :func:`extract_cases` would write a failure row.
+    """
+    if engine == "pyradiomics":
+        _need_pyradiomics()
+    name = patient or Path(image).name.split(".")[0] or str(image)
+    item = {"patient": name, "case": name, "image": str(image), "mask": str(mask), "key": name}
+    item |= {"label": None if label is None else str(label), "roi": roi}
+    result = _extract(item, settings or RadiomicsSettings(), reading or ReadingSettings(), engine)
+    return _collect([item], [result])
+
+
+def _need_pyradiomics() -> None:
+    try:
+        metadata.version("pyradiomics")
+    except metadata.PackageNotFoundError as error:
+        message = "engine 'pyradiomics' needs the extra 'pyradiomics' (Python 3.11): pip install 'imrad[pyradiomics]'"
+        raise MissingExtraError(message) from error
+
+
+def _key(item: Mapping[str, Any]) -> str:
+    return str(item["key"])
+
+
+def _keys(
+    items: list[dict[str, Any]],
+    settings: RadiomicsSettings,
+    reading: ReadingSettings,
+    engine: str,
+    workers: int,
+    cluster: str | None,
+    progress: Progress | None,
+) -> dict[int, str]:
+    """Name each case by the content of what makes its result."""
+    paths = sorted({item[column] for item in items for column in ("image", "mask")})
+    digests = dict(
+        zip(
+            paths,
+            map_tasks(
+                _digest_path, paths, key=str, workers=workers, cluster=cluster, progress=progress, label="reading files"
+            ),
+            strict=True,
+        )
+    )
+    code = content.digest({path.name: path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py"))})
+    common = [settings.model_dump(), reading.model_dump(), engine, _version("imrad"), code]
+    common += [_version(name) for name in ("numpy", "scipy", "SimpleITK", "PyWavelets", "numba", "pydicom")]
+    common_digest = content.digest(common)
+    return {
+        number: content.digest(
+            [
+                common_digest,
+                {name: value for name, value in item.items() if name not in ("image", "mask")},
+                digests[item["image"]],
+                digests[item["mask"]],
+            ]
+        )
+        for number, item in enumerate(items)
+    }
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def _digest_path(path: str) -> str:
+    """Return the digest of a file's bytes, or of a folder's files by content (names do not count)."""
+    place = Path(path)
+    try:
+        if place.is_dir():
+            files = [Path(folder) / name for folder, _, names in os.walk(place) for name in names]
+            return content.digest(sorted(content.digest_file(file) for file in files))
+        return content.digest_file(place)
+    except OSError as error:
+        return f"unreadable: {error.strerror}"
+
+
+def _run_case(
+    item: Mapping[str, Any], *, settings: RadiomicsSettings, reading: ReadingSettings, engine: Engine
+) -> dict[str, Any]:
+    """Extract one case; what goes wrong is its result."""
+    try:
+        return _extract(item, settings, reading, engine)
+    except ImradError as error:
+        return {"error": type(error).__name__, "message": " ".join(str(error).split()), "transient": False}
+    except Exception as error:  # noqa: BLE001 - one case that nobody foresaw must not end ten thousand others
+        said = " ".join(str(error).split()) or "no reason given"
+        message = f"unexpected {type(error).__name__} ({said}); check the case's files, and please report it"
+        return {"error": type(error).__name__, "message": message, "transient": True}
+
+
+def _extract(
+    item: Mapping[str, Any], settings: RadiomicsSettings, reading: ReadingSettings, engine: Engine
+) -> dict[str, Any]:
+    image, region = _open_case(item, settings, reading)
+    first, last = _slices_needed(region, settings, engine)
+    needs_mb = estimate_memory_mb(region.grid, last - first, settings)
+    if needs_mb > reading.max_memory_mb:
+        size = " x ".join(str(n) for n in region.grid.size)
+        message = (
+            f"an image of {size} voxels needs about {needs_mb:.0f} MB, more than the {reading.max_memory_mb:g} MB "
+            f"allowed; crop it or raise max_memory_mb"
+        )
+        raise ImageError(message)
+    masks = [region.mask[first:last]]
+    names = [str(item["case"])]
+    if region.each:
+        found = [part for part in region.parts() if np.count_nonzero(part) >= reading.min_part_voxels]
+        if not found:
+            message = f"no part of the region has {reading.min_part_voxels} voxels; lower min_part_voxels"
+            raise RegionError(message)
+        masks = [part[first:last] for part in found]
+        names = [f"{item['case']}/{number}" for number in range(1, len(masks) + 1)]
+    slab = image.read(first, last)
+    import SimpleITK as sitk
+
+    values = sitk.GetArrayViewFromImage(slab)
+    _refuse_non_finite(values, region.mask[first:last])
+    grid = Grid.of(slab)
+    rows, sizes, quality = [], [], []
+    for mask in masks:
+        sizes.append(int(np.count_nonzero(mask)))
+        rows.append(_features(slab, grid.image(mask.view(np.uint8)), settings, engine))
+        common = settings.for_image("Original")
+        quality.append(
+            inspect_case(
+                values, mask, grid, modality=image.modality, bin_width=common.binWidth, bin_count=common.binCount
+            )
+        )
+    if region.each and reading.aggregation != "none":
+        rows, names = [_aggregate(rows, sizes, reading.aggregation)], [str(item["case"])]
+        quality = [
+            inspect_case(
+                values,
+                np.logical_or.reduce(masks),
+                grid,
+                modality=image.modality,
+                bin_width=common.binWidth,
+                bin_count=common.binCount,
+            )
+        ]
+    result: dict[str, Any] = {
+        "cases": names,
+        "names": list(rows[0]),
+        "values": np.array([[row[name] for name in rows[0]] for row in rows], dtype=float),
+        "quality": quality,
+        "geometry": {
+            "method": region.fit.method,
+            "shift_mm": region.fit.shift_mm,
+            "overlap_loss": region.fit.overlap_loss,
+            "volume_change": region.fit.volume_change,
+            "spacing_x_mm": region.grid.spacing_mm[0],
+            "spacing_y_mm": region.grid.spacing_mm[1],
+            "spacing_z_mm": region.grid.spacing_mm[2],
+            "segments": ", ".join(str(segment) for segment in region.segments),
+            "slices_read": f"{first + 1}-{last} of {region.grid.size[2]}",
+            "notes": "; ".join((*image.notes, *region.notes)),
+        },
+    }
+    if reading.thumbnails:
+        grey, outline = thumbnail(
+            values, region.mask[first:last], grid, modality=image.modality, size=reading.thumbnails
+        )
+        result["thumbnail"] = [grey, outline]
+    return result
+
+
+def _open_case(
+    item: Mapping[str, Any], settings: RadiomicsSettings, reading: ReadingSettings
+) -> tuple[OpenImage, Region]:
+    """Open image and region; a SEG or RTSTRUCT names the series to take from a folder of several."""
+    series = item.get("series")
+    mask = Path(str(item["mask"]))
+    if not Path(str(item["image"])).exists():
+        message = f"{item['image']} does not exist; check the path"
+        raise InputError(message)
+    if not mask.exists():
+        message = f"{mask} does not exist; check the path"
+        raise InputError(message)
+    try:
+        image = open_image(str(item["image"]), series=series, max_voxels=reading.max_voxels)
+    except ImageError:
+        named = open_region(mask, max_voxels=reading.max_voxels).series_uids if series is None else ()
+        if len(named) != 1:
+            raise
+        image = open_image(str(item["image"]), series=named[0], max_voxels=reading.max_voxels)
+    label, roi = item.get("label"), item.get("roi")
+    if label is None and roi is None:
+        roi = reading.roi
+    if label is None and roi is None and "label" in settings.model_fields_set:
+        label = str(settings.label)
+    region = read_region(
+        mask,
+        image,
+        label=label,
+        roi=roi,
+        definitions=reading.regions,
+        limits=reading.limits,
+        fractional_threshold=reading.fractional_threshold,
+        max_voxels=reading.max_voxels,
+    )
+    return image, region
+
+
+def _slices_needed(region: Region, settings: RadiomicsSettings, engine: Engine) -> tuple[int, int]:
+    """Return the slices that the features can depend on: all, unless it is certain that fewer will do.
+
+    Fewer will do where nothing looks at the whole image (normalisation, filters scaled by its
+    maximum, recursive filters) or at its grid's origin (resampling), and the wavelet, which wraps
+    around the image's ends, does not reach them.
+    """
+    n = region.grid.size[2]
+    box = bounding_box(region.mask)
+    local = (
+        engine == "imrad"
+        and set(settings.imageType) <= {"Original", "Wavelet"}
+        and not settings.normalize
+        and settings.removeOutliers is None
+        and settings.resampledPixelSpacing is None
+        and settings.mode == "pyradiomics"
+    )
+    if box is None or not local:
+        return 0, n
+    reach = 1
+    if "Wavelet" in settings.imageType:
+        import pywt
+
+        own = settings.for_image("Wavelet")
+        reach = pywt.Wavelet(own.wavelet).dec_len * 2 ** (own.start_level + own.level)
+    (low, high), _, _ = box
+    if "Wavelet" in settings.imageType and (low - reach < 0 or high + reach > n):
+        return 0, n
+    margin = max(reach, settings.padDistance) + 1
+    return max(0, low - margin), min(n, high + margin)
+
+
+def estimate_memory_mb(grid: Grid, n_slices: int, settings: RadiomicsSettings) -> float:
+    """Return about how many megabytes a case takes at its peak, apart from the libraries' own 250.
+
+    Decoded slab and its copy (8 bytes a voxel at worst), two masks of the whole grid and two of the slab.
+    """
+    x, y, z = grid.size
+    slab = x * y * n_slices
+    whole = settings.normalize or not set(settings.imageType) <= {"Original", "Wavelet", "LoG"}
+    per_voxel = 10 + (16 if whole else 0)
+    return float((2 * x * y * z + per_voxel * slab) / 1e6)
+
+
+def _refuse_non_finite(values: NDArray[Any], mask: Mask) -> None:
+    if values.dtype.kind != "f":
+        return
+    odd = int(np.count_nonzero(~np.isfinite(values[mask])))
+    if odd:
+        message = f"{odd} of {np.count_nonzero(mask)} voxels of the region are not finite; repair the image"
+        raise ImageError(message)
+
+
+def _features(image: Any, mask: Any, settings: RadiomicsSettings, engine: Engine) -> dict[str, float]:
+    """Call the engine on one image and one mask whose region has the value 1."""
+    from imrad.radiomics import engine as engines
+
+    run: Callable[..., Mapping[str, float]]
+    run = engines.extract_pyradiomics if engine == "pyradiomics" else engines.extract_image
+    return {str(name): float(value) for name, value in run(image, mask, settings, label=1).items()}
+
+
+def _aggregate(rows: list[dict[str, float]], sizes: list[int], how: str) -> dict[str, float]:
+    """Make one row of the parts' rows, largest part first."""
+    if how == "largest":
+        return rows[0]
+    table = np.array([[row[name] for name in rows[0]] for row in rows], dtype=float)
+    if how == "mean":
+        joined = table.mean(axis=0)
+    elif how == "volume_weighted_mean":
+        joined = np.average(table, axis=0, weights=np.asarray(sizes, dtype=float))
+    elif how == "median":
+        joined = np.median(table, axis=0)
+    else:
+        joined = table.max(axis=0)
+    return dict(zip(rows[0], joined.tolist(), strict=True))
+
+
+def _collect(items: list[dict[str, Any]], results: list[dict[str, Any]]) -> Extraction:
+    with_reader = any(item.get("reader") for item in items)
+    features, failures, geometry, quality = [], [], [], []
+    pictures: dict[tuple[str, str], tuple[NDArray[np.uint8], NDArray[np.uint8]]] = {}
+    for item, result in zip(items, results, strict=True):
+        who = {"patient": item["patient"], "case": item["case"]}
+        if with_reader:
+            who["reader"] = item.get("reader")
+        if "error" in result:
+            failures.append({**who, "error": result["error"], "message": result["message"]})
+            continue
+        geometry.append({**who, **result["geometry"]})
+        for case, row, seen in zip(result["cases"], result["values"], result["quality"], strict=True):
+            features.append({**who, "case": case, **dict(zip(result["names"], row.tolist(), strict=True))})
+            quality.append({**who, "case": case, **seen})
+        if "thumbnail" in result:
+            grey, outline = result["thumbnail"]
+            reader = f"/{item['reader']}" if item.get("reader") else ""
+            pictures[item["patient"], f"{item['case']}{reader}"] = (grey, outline)
+    head = ["patient", "case", "reader"] if with_reader else ["patient", "case"]
+    return Extraction(
+        _table(features, head),
+        _table(failures, [*head, "error", "message"]),
+        _table(geometry, head),
+        _table(quality, head),
+        pictures,
+    )
+
+
+def _table(rows: list[dict[str, Any]], head: list[str]) -> pd.DataFrame:
+    return pd.DataFrame(rows) if rows else pd.DataFrame(columns=head)
