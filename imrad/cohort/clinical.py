@@ -16,7 +16,7 @@ from imrad.cohort.barcodes import patient_id, refuse_unknown_patients
 from imrad.cohort.keys import PATIENT, safe_key, some
 from imrad.exceptions import CohortError, ConfigError, DuplicateError, InputError, SchemaError
 
-__all__ = ["ALIASES", "read_clinical", "read_table", "tidy_clinical"]
+__all__ = ["ALIASES", "read_clinical", "read_table", "tidy_clinical", "to_dates", "to_numbers"]
 
 ALIASES: dict[str, tuple[str, ...]] = {
     PATIENT: (
@@ -81,6 +81,7 @@ _SEX = {"male": "male", "m": "male", "男": "male", "female": "female", "f": "fe
 _STAGES = ["0", "I", "II", "III", "IV"]
 _ARABIC = {"1": "I", "2": "II", "3": "III", "4": "IV", "Ⅰ": "I", "Ⅱ": "II", "Ⅲ": "III", "Ⅳ": "IV", "IS": "0"}
 _GRADES = {"low": "Low", "lowgrade": "Low", "high": "High", "highgrade": "High", "lg": "Low", "hg": "High"}
+_DATE = re.compile(r"(\d{4})(?:[-/.年]\s?(\d{1,2})[-/.月]\s?(\d{1,2})日?|(\d{2})(\d{2}))(?:[T ].*)?$")
 _ENCODINGS = ("utf-8-sig", "gb18030")
 
 
@@ -237,15 +238,50 @@ def _typed(name: str, column: pd.Series[Any]) -> pd.Series[Any]:
         return _numeric_age(cleaned)
     if name in _FROM_TEXT:
         return _FROM_TEXT[name](cleaned)
-    numbers = pd.to_numeric(cleaned, errors="coerce")
-    if (numbers.notna() == cleaned.notna()).all():
-        return numbers.astype(float)
-    return cleaned.astype("category")
+    numbers, wrong = to_numbers(cleaned)
+    return cleaned.astype("category") if wrong.any() else numbers
 
 
 def _from_numbers(column: pd.Series[Any]) -> pd.Series[Any]:
     texts = [np.nan if pd.isna(value) else f"{value:g}" for value in column]
     return _FROM_TEXT[str(column.name)](pd.Series(texts, index=column.index, name=column.name, dtype=object))
+
+
+def to_numbers(column: pd.Series[Any]) -> tuple[pd.Series[float], pd.Series[bool]]:
+    """Return a column as floats, and where it holds something that is neither a number nor missing."""
+    if column.dtype.kind in "biuf":
+        return column.astype(float), pd.Series(False, index=column.index)
+    fast = pd.to_numeric(column.astype(object), errors="coerce").astype(float)
+    if fast.notna().all():
+        return fast, fast.isna()
+    cleaned = _cleaned(column)
+    numbers = pd.to_numeric(cleaned, errors="coerce").astype(float)
+    return numbers, numbers.isna() & cleaned.notna()
+
+
+def to_dates(column: pd.Series[Any]) -> tuple[pd.Series[Any], pd.Series[bool]]:
+    """Return a column as dates, and where it holds something that is no unambiguous date.
+
+    The year comes first: 2021-03-04, 2021/3/4, 2021.03.04, 20210304 or 2021年3月4日, with or without a
+    time of day. 03/04/2021 is refused, since it is read differently on two sides of an ocean.
+    """
+    if column.dtype.kind == "M":
+        return column, pd.Series(False, index=column.index)
+    if column.dtype.kind in "iuf":
+        column = column.astype(object).map(lambda value: value if pd.isna(value) else f"{value:.0f}")
+    cleaned = _cleaned(column)
+
+    def read(value: Any) -> Any:
+        match = None if pd.isna(value) else _DATE.match(str(value))
+        if match is None:
+            return pd.NaT
+        try:
+            return pd.Timestamp(int(match[1]), int(match[2] or match[4]), int(match[3] or match[5]))
+        except ValueError:
+            return pd.NaT
+
+    dates = pd.to_datetime(pd.Series([read(value) for value in cleaned], index=column.index, name=column.name))
+    return dates, dates.isna() & cleaned.notna()
 
 
 def _cleaned(column: pd.Series[Any]) -> pd.Series[Any]:
@@ -259,9 +295,9 @@ def _cleaned(column: pd.Series[Any]) -> pd.Series[Any]:
 
 
 def _numeric_age(column: pd.Series[Any]) -> pd.Series[Any]:
-    numbers = pd.to_numeric(column, errors="coerce")
-    _refuse(column, numbers.isna() & column.notna(), "a number of years")
-    return _age(numbers.astype(float))
+    numbers, wrong = to_numbers(column)
+    _refuse(column, wrong, "a number of years")
+    return _age(numbers)
 
 
 def _age(years: pd.Series[Any]) -> pd.Series[Any]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from imrad.cohort.clinical import to_dates, to_numbers
 from imrad.cohort.keys import days_column, event_column, some
 from imrad.exceptions import CohortError, ConfigError, SchemaError, TooFewEventsError
 
@@ -180,10 +181,10 @@ def check_endpoint(obs: pd.DataFrame, name: str) -> None:
     for patients, what, remedy in (
         (unclear, "events that are neither 0 nor 1", "code the event as 1 where it happened and 0 where censored"),
         (alone, "only one of time and event", "fill the other or empty both"),
-        (negative, "a negative or infinite time", "correct the times or drop the patients"),
+        (negative, "negative or infinite times", "correct the times or drop the patients"),
     ):
         if len(patients):
-            message = f"endpoint {name}: {len(patients)} patients have {what} ({some(patients)}); {remedy}"
+            message = f"endpoint {name}: {what} for {some(patients)} ({len(patients)} of {len(obs)}); {remedy}"
             raise CohortError(message)
 
 
@@ -276,15 +277,15 @@ def as_endpoints(endpoints: str | Endpoint | Iterable[str | Endpoint] | Mapping[
 
 
 def _numbers(column: pd.Series[Any], endpoint: Endpoint) -> pd.Series[float]:
-    numbers = pd.to_numeric(column, errors="coerce")
-    wrong = column.index[numbers.isna() & column.notna() & (column.astype(str).str.strip() != "")]
-    if len(wrong):
+    numbers, wrong = to_numbers(column)
+    if wrong.any():
+        patients = column.index[wrong]
         message = (
-            f"endpoint {endpoint.name}: the time column {column.name} holds {str(column[wrong[0]])!r} "
-            f"for {some(wrong)}; it must hold numbers of {endpoint.unit}"
+            f"endpoint {endpoint.name}: the time column {column.name} holds {str(column[patients[0]])!r} "
+            f"for {some(patients)}; it must hold numbers of {endpoint.unit}"
         )
         raise CohortError(message)
-    return numbers.astype(float)
+    return numbers
 
 
 def _events(column: pd.Series[Any], endpoint: Endpoint) -> pd.Series[float]:
@@ -296,7 +297,7 @@ def _events(column: pd.Series[Any], endpoint: Endpoint) -> pd.Series[float]:
         code = text.split(":", 1)[0] if ":" in text else text
         return 1.0 if code in _HAPPENED else 0.0 if code in _CENSORED else -1.0
 
-    events = column.map(read).astype(float)
+    events = pd.Series([read(value) for value in column], index=column.index, dtype=float)
     wrong = column.index[events == -1.0]
     if len(wrong):
         values = sorted({str(column[name]) for name in wrong[:50]})
@@ -310,14 +311,12 @@ def _events(column: pd.Series[Any], endpoint: Endpoint) -> pd.Series[float]:
 
 def _from_dates(clinical: pd.DataFrame, endpoint: Endpoint) -> tuple[pd.Series[float], pd.Series[float]]:
     def dates(column: str) -> pd.Series[Any]:
-        read = pd.to_datetime(clinical[column], errors="coerce", format="mixed")
-        wrong = clinical.index[
-            read.isna() & clinical[column].notna() & (clinical[column].astype(str).str.strip() != "")
-        ]
-        if len(wrong):
+        read, wrong = to_dates(clinical[column])
+        if wrong.any():
+            patients = clinical.index[wrong]
             message = (
-                f"endpoint {endpoint.name}: {column} holds {str(clinical[column][wrong[0]])!r} for {some(wrong)}; "
-                "write dates as YYYY-MM-DD"
+                f"endpoint {endpoint.name}: {column} holds {str(clinical[column][patients[0]])!r} "
+                f"for {some(patients)}; write dates as YYYY-MM-DD"
             )
             raise CohortError(message)
         return read

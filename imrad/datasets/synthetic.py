@@ -13,6 +13,7 @@ from scipy.stats import norm
 
 from imrad.cohort import assemble
 from imrad.datasets.names import ZERO_RATES, feature_names, target_names
+from imrad.datasets.outcomes import draw_clinical, draw_response, draw_survival, hide_at_random
 from imrad.exceptions import ConfigError
 from imrad.seeds import generator
 
@@ -21,9 +22,6 @@ __all__ = ["ENDPOINTS", "Population", "draw_tables", "make_cohort"]
 FloatArray = np.ndarray[Any, np.dtype[np.float64]]
 
 ENDPOINTS = ("os", "pfi")
-_MEDIAN_DAYS = 1500.0
-_WEIBULL_SHAPE = 1.2
-_STAGES = np.array(["I", "II", "III", "IV"])
 
 
 @dataclass(frozen=True)
@@ -229,11 +227,18 @@ def draw_tables(
     sites = generator(seed, "sites", draw).integers(n_sites, size=n_patients)
     latent = _shifted_by_site(latent, sites, site_effect, seed) + shift
     signal, targets = _draw_targets(population, structure, factors, draw, patients)
-    size = factors[:, 0]
-    clinical, log_hazard = _draw_clinical(population, targets, size, draw, patients)
-    clinical = clinical.join(_draw_survival(log_hazard, event_rate, seed, draw, patients))
+    clinical, log_hazard = draw_clinical(
+        targets,
+        factors[:, 0],
+        survival_effect=population.survival_effect,
+        clinical_effect=population.clinical_effect,
+        volume_effect=population.volume_effect,
+        seed=seed,
+        draw=draw,
+    )
+    clinical = clinical.join(draw_survival(log_hazard, event_rate, seed, draw, patients))
     if response:
-        clinical = clinical.join(_draw_response(population, signal, draw, patients))
+        clinical = clinical.join(draw_response(signal, population.response_effect, seed, draw))
     if n_sites > 1:
         clinical["site"] = [f"site_{number + 1}" for number in sites]
     values = _measured(latent, structure)
@@ -242,7 +247,7 @@ def draw_tables(
     radiomics.insert(0, "patient", patients)
     tables: dict[str, Any] = {
         "radiomics": radiomics,
-        "clinical": _with_missing(clinical, missing[2], seed, draw),
+        "clinical": hide_at_random(clinical, missing[2], seed, draw),
         "provenance": {"dataset": "synthetic", "seed": seed, "draw": draw},
         "truth": _truth(population, structure, signal, log_hazard),
     }
@@ -323,76 +328,6 @@ def _as_target(name: str, latent: pd.Series[Any], population: Population) -> Flo
         fraction = 0.04 * np.exp(0.6 * np.minimum(above, 4.0))
         return np.asarray(np.where(above > 0, fraction, 0.0) if rate else fraction)
     return np.asarray(z)
-
-
-def _draw_clinical(
-    population: Population, targets: pd.DataFrame, size: FloatArray, draw: int, patients: pd.Index
-) -> tuple[pd.DataFrame, FloatArray]:
-    rng = generator(population.seed, "clinical", draw)
-    n = len(patients)
-    age = np.clip(np.round(rng.normal(62, 11, n)), 20, 90)
-    stage = np.digitize(0.6 * size + 0.8 * rng.standard_normal(n), [-0.5, 0.3, 1.0])
-    grade = np.digitize(0.5 * stage - 0.7 + rng.standard_normal(n), [-1.0, 0.0, 1.0])
-    sex = np.where(rng.random(n) < 0.62, "male", "female")
-    table = pd.DataFrame(
-        {"age_years": age, "sex": sex, "stage": _STAGES[stage], "grade": [f"G{number + 1}" for number in grade]},
-        index=patients,
-    )
-    log_hazard = population.clinical_effect * ((stage - 1.3) + 0.2 * (age - 62) / 10)
-    log_hazard = log_hazard + population.volume_effect * size
-    for name, effect in population.survival_effect.items():
-        log_hazard = log_hazard + effect * targets[name].to_numpy()
-    return table, np.asarray(log_hazard, dtype=float)
-
-
-def _draw_survival(log_hazard: FloatArray, event_rate: float, seed: int, draw: int, patients: pd.Index) -> pd.DataFrame:
-    rng = generator(seed, "survival", draw)
-    n = len(patients)
-    scale = _MEDIAN_DAYS / np.log(2) ** (1 / _WEIBULL_SHAPE) * np.exp(-log_hazard / _WEIBULL_SHAPE)
-    death = np.maximum(1.0, np.ceil(scale * rng.weibull(_WEIBULL_SHAPE, n)))
-    progression = np.maximum(1.0, np.ceil(0.8 * scale * rng.weibull(_WEIBULL_SHAPE, n)))
-    entry = rng.random(n) + 0.05
-    # Death happens before a censoring time of c * entry as soon as c > death / entry: the wanted share of
-    # events is a quantile of those ratios.
-    ratio = np.sort(death / entry)
-    n_events = round(event_rate * n)
-    limit = ratio[-1] * 1.01 if n_events >= n else 0.5 * (ratio[max(n_events, 1) - 1] + ratio[max(n_events, 1)])
-    censoring = np.maximum(1.0, np.floor(limit * entry))
-    earliest = np.minimum(death, progression)
-    return pd.DataFrame(
-        {
-            "os_days": np.minimum(death, censoring),
-            "os_event": (death <= limit * entry).astype(float),
-            "pfi_days": np.minimum(earliest, censoring),
-            "pfi_event": (earliest <= limit * entry).astype(float),
-        },
-        index=patients,
-    ).pipe(_at_least_one_day)
-
-
-def _at_least_one_day(table: pd.DataFrame) -> pd.DataFrame:
-    return table.assign(os_days=table["os_days"].clip(lower=1.0), pfi_days=table["pfi_days"].clip(lower=1.0))
-
-
-def _draw_response(population: Population, signal: pd.DataFrame, draw: int, patients: pd.Index) -> pd.DataFrame:
-    rng = generator(population.seed, "response", draw)
-    n = len(patients)
-    known = signal.iloc[:, 0].to_numpy() if signal.shape[1] else np.zeros(n)
-    odds = population.response_effect * known - 0.6
-    responds = rng.random(n) < 1 / (1 + np.exp(-odds))
-    better = rng.random(n) < 0.15
-    recist = np.where(responds, np.where(better, "CR", "PR"), np.where(rng.random(n) < 0.5, "SD", "PD")).astype(object)
-    unknown = rng.random(n) < 0.04
-    recist[unknown] = "NE"
-    return pd.DataFrame({"response": np.where(unknown, np.nan, responds), "best_response": recist}, index=patients)
-
-
-def _with_missing(clinical: pd.DataFrame, rate: float, seed: int, draw: int) -> pd.DataFrame:
-    columns = [name for name in ("age_years", "sex", "stage", "grade") if name in clinical]
-    hidden = generator(seed, "missing clinical", draw).random((len(clinical), len(columns))) < rate
-    out = clinical.copy()
-    out[columns] = clinical[columns].astype(object).mask(hidden, np.nan)
-    return out
 
 
 def _second_reader(first: pd.DataFrame, population: Population, draw: int) -> tuple[pd.DataFrame, FloatArray]:
