@@ -165,12 +165,12 @@ def kaplan_meier(time: npt.ArrayLike, event: npt.ArrayLike, *, weights: npt.Arra
     times = merge_close_times(times)
     case = np.ones(len(times)) if weights is None else finite(weights, len(times), "weights")
     unique, inverse = np.unique(times, return_inverse=True)
-    d = np.bincount(inverse, weights=case * events, minlength=len(unique))
-    c = np.bincount(inverse, weights=case * ~events, minlength=len(unique))
-    n = (d + c)[::-1].cumsum()[::-1]
+    d = np.asarray(np.bincount(inverse, weights=case * events, minlength=len(unique)), dtype=float)
+    c = np.asarray(np.bincount(inverse, weights=case * ~events, minlength=len(unique)), dtype=float)
+    n = np.asarray((d + c)[::-1].cumsum()[::-1])
     with np.errstate(divide="ignore", invalid="ignore"):
-        survival = np.cumprod(np.where(n > 0, 1 - d / n, 1.0))
-        se = np.sqrt(np.cumsum(np.where(d > 0, d / (n * (n - d)), 0.0)))
+        survival = np.asarray(np.cumprod(np.where(n > 0, 1 - d / n, 1.0)), dtype=float)
+        se = np.asarray(np.sqrt(np.cumsum(np.where(d > 0, d / (n * (n - d)), 0.0))))
     return KaplanMeier(unique, n, d, c, survival, se, float(case.sum()), float(d.sum()))
 
 

@@ -53,7 +53,7 @@ def adjust(p: npt.ArrayLike, method: str = "BH", *, n: int | None = None) -> Flo
 
 def _adjusted(p: FloatArray, n: int, method: str) -> FloatArray:
     if method == "bonferroni":
-        return np.minimum(1.0, n * p)
+        return np.asarray(np.minimum(1.0, n * p))
     order = np.argsort(p, kind="stable")
     ordered, rank = p[order], np.arange(1, len(p) + 1)
     if method == "hommel":
@@ -83,4 +83,4 @@ def _hommel(ordered: FloatArray) -> FloatArray:
         q[low] = np.minimum(m * ordered[low], bound)
         q[high] = q[n - m]
         best = np.maximum(best, q)
-    return np.maximum(best, ordered)
+    return np.asarray(np.maximum(best, ordered))
