@@ -1,0 +1,313 @@
+"""ComBat as a fitted step: what is learnt of each site is learnt on training rows only."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from imrad.exceptions import FitError
+
+__all__ = ["ComBat"]
+
+Array = NDArray[np.float64]
+Unseen = Literal["error", "unadjusted", "nearest", "grand_mean"]
+
+
+class ComBat(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """Remove site effects from features by empirical Bayes location and scale adjustment.
+
+    Sites and covariates go with the rows: either as columns of `X`, or as arguments of `fit` and
+    `transform` (scikit-learn's metadata routing knows them). No outcome is ever used.
+
+    Parameters
+    ----------
+    batch_column : str or int, optional
+        Column of `X` that names the site; it is taken out of the features.
+    covariate_columns : sequence of str or int
+        Columns of `X` whose effect on the features is kept; taken out of the features too.
+    parametric : bool
+        Normal and inverse gamma priors; else the empirical distribution over features.
+    mean_only : bool
+        Adjust means and leave variances.
+    reference : object, optional
+        A site that is left as it is and to which the others are brought.
+    unseen : {"error", "unadjusted", "nearest", "grand_mean"}
+        What happens to rows of a site that was not fitted: refuse; leave them as they are; treat
+        them as the fitted site whose mean standardised profile is nearest to theirs; or move their
+        own mean towards the grand mean, shrunken by the fitted sites' prior, variances left alone.
+        The last two look at the unseen site's rows together.
+    tolerance : float
+        Relative change that ends the iteration (sva's 1e-4).
+
+    Attributes
+    ----------
+    batches_ : ndarray
+        The fitted sites.
+    n_rows_ : ndarray of int
+        Rows of each.
+    gamma_, delta_ : ndarray, shape (n_batches, n_features)
+        Additive (in pooled standard deviations) and multiplicative (variance) site effects.
+    grand_mean_, pooled_sd_ : ndarray, shape (n_features,)
+        What values are standardised with.
+    mean_only_ : bool
+        True too where a site has a single row, as in sva.
+    adjusted_ : ndarray of bool, shape (n_features,)
+        False for features without variance in some site: they pass unchanged, as in sva.
+
+    References
+    ----------
+    Johnson, Li and Rabinovic 2007, doi 10.1093/biostatistics/kxj037; for radiomics Orlhac et al.
+    2018, doi 10.2967/jnumed.117.199935. Values as R's sva::ComBat.
+    """
+
+    def __init__(
+        self,
+        batch_column: str | int | None = None,
+        covariate_columns: tuple[str | int, ...] = (),
+        parametric: bool = True,
+        mean_only: bool = False,
+        reference: Any = None,
+        unseen: Unseen = "error",
+        tolerance: float = 1e-4,
+    ) -> None:
+        self.batch_column = batch_column
+        self.covariate_columns = covariate_columns
+        self.parametric = parametric
+        self.mean_only = mean_only
+        self.reference = reference
+        self.unseen = unseen
+        self.tolerance = tolerance
+
+    def fit(
+        self, X: Any, y: Any = None, batch: ArrayLike | None = None, covariates: ArrayLike | pd.DataFrame | None = None
+    ) -> Self:
+        """Learn the sites' effects.
+
+        Parameters
+        ----------
+        X : array or DataFrame, shape (n, p)
+            Features, and the columns named in the constructor.
+        y : ignored
+        batch : array, shape (n,), optional
+            The site of each row, if no column names it; one site if neither does.
+        covariates : array or DataFrame, shape (n, c), optional
+            Numbers, or categories in columns of a DataFrame.
+
+        Raises
+        ------
+        FitError
+            If sites and covariates cannot be told apart, or the reference is not among the sites.
+        """
+        x, sites, kept = self._split(X, batch, covariates, reset=True)
+        if self.unseen not in ("error", "unadjusted", "nearest", "grand_mean"):
+            message = f"unseen is '{self.unseen}'; choose error, unadjusted, nearest or grand_mean"
+            raise ValueError(message)
+        self.batches_, which = np.unique(sites, return_inverse=True)
+        self.n_rows_ = np.bincount(which)
+        if self.reference is not None and self.reference not in self.batches_:
+            message = f"the reference site {self.reference!r} is not among the fitted ones: {_list(self.batches_)}"
+            raise FitError(message)
+        self.mean_only_ = bool(self.mean_only or self.n_rows_.min() == 1)
+        n, n_batches = x.shape[0], len(self.batches_)
+        self._learn_levels(kept)
+        design = np.column_stack([np.eye(n_batches)[which], self._code(kept, n)])
+        if np.linalg.matrix_rank(design) < design.shape[1]:
+            message = (
+                f"{n_batches} sites and {design.shape[1] - n_batches} covariate columns cannot be told apart in {n} "
+                f"rows: a covariate is constant or follows the site; leave it out or join sites"
+            )
+            raise FitError(message)
+        effects = np.linalg.lstsq(design, x, rcond=None)[0]
+        residual = x - design @ effects
+        reference = None if self.reference is None else int(np.flatnonzero(self.batches_ == self.reference)[0])
+        if reference is None:
+            self.grand_mean_ = self.n_rows_ @ effects[:n_batches] / n
+            variance = (residual**2).mean(axis=0)
+        else:
+            self.grand_mean_ = effects[reference]
+            variance = (residual[which == reference] ** 2).mean(axis=0)
+        self.covariate_effects_ = effects[n_batches:]
+        spans = np.array([np.ptp(x[which == b], axis=0) for b in range(n_batches) if self.n_rows_[b] > 1])
+        self.adjusted_ = (variance > 0) & ((spans > 0).all(axis=0) if spans.size else True)
+        if n_batches == 1:
+            self.adjusted_ = np.zeros(x.shape[1], dtype=bool)
+        self.pooled_sd_ = np.sqrt(np.where(self.adjusted_, variance, 1.0))
+        self.gamma_ = np.zeros((n_batches, x.shape[1]))
+        self.delta_ = np.ones((n_batches, x.shape[1]))
+        self.prior_ = np.zeros((n_batches, 2))
+        if self.adjusted_.any():
+            scaled = self._standardise(x, kept)[:, self.adjusted_]
+            for b in range(n_batches):
+                gamma, delta, self.prior_[b] = self._site_effect(scaled[which == b])
+                if b != reference:
+                    self.gamma_[b, self.adjusted_], self.delta_[b, self.adjusted_] = gamma, delta
+        return self
+
+    def transform(
+        self, X: Any, batch: ArrayLike | None = None, covariates: ArrayLike | pd.DataFrame | None = None
+    ) -> Array:
+        """Return the features without their site's effect, by what was fitted.
+
+        Raises
+        ------
+        FitError
+            If a row's site was not fitted and `unseen` is ``"error"``.
+        """
+        check_is_fitted(self)
+        x, sites, kept = self._split(X, batch, covariates, reset=False)
+        gamma, delta = np.zeros_like(x), np.ones_like(x)
+        scaled = self._standardise(x, kept)
+        for site in np.unique(sites):
+            rows = sites == site
+            gamma[rows], delta[rows] = self._effect_of(site, scaled[rows])
+        adjusted = (scaled - gamma) / np.sqrt(delta) * self.pooled_sd_ + (x - scaled * self.pooled_sd_)
+        same = (gamma == 0) & (delta == 1)
+        return np.where(same | ~self.adjusted_, x, adjusted)
+
+    def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
+        """Return the names of the features that come out."""
+        check_is_fitted(self)
+        names = getattr(self, "feature_names_in_", input_features)
+        if names is None:
+            names = [f"x{number}" for number in range(self.n_features_in_)]
+        return np.asarray([str(names[i]) for i in self._feature_positions], dtype=object)
+
+    def _effect_of(self, site: Any, scaled: Array) -> tuple[Array, Array]:
+        known = np.flatnonzero(self.batches_ == site)
+        if known.size:
+            return self.gamma_[known[0]], self.delta_[known[0]]
+        if self.unseen == "error":
+            message = (
+                f"site {site!r} was not fitted (fitted: {_list(self.batches_)}); set unseen to unadjusted, nearest or "
+                f"grand_mean to say what shall happen to its {len(scaled)} rows"
+            )
+            raise FitError(message)
+        still = np.ones(scaled.shape[1])
+        profile = scaled.mean(axis=0)
+        if self.unseen == "nearest":
+            near = int(np.argmin(((self.gamma_ - profile) ** 2)[:, self.adjusted_].sum(axis=1)))
+            return self.gamma_[near], self.delta_[near]
+        if self.unseen == "grand_mean":
+            centre, spread = self.prior_.mean(axis=0)
+            n = len(scaled)
+            return (spread * n * profile + centre) / (spread * n + 1), still
+        return np.zeros_like(profile), still
+
+    def _site_effect(self, scaled: Array) -> tuple[Array, Array, Array]:
+        """Return a site's shrunken additive and multiplicative effect, and the prior of the first."""
+        n, p = scaled.shape
+        gamma = scaled.mean(axis=0)
+        prior_mean = float(gamma.mean())
+        prior_variance = float(gamma.var(ddof=1)) if p > 1 else 0.0
+        prior = np.array([prior_mean, prior_variance])
+        delta = np.ones(p) if self.mean_only_ else scaled.var(axis=0, ddof=1)
+        if not self.parametric:
+            return (*_empirical(scaled, gamma, delta), prior)
+        if self.mean_only_:
+            return (prior_variance * gamma + prior_mean) / (prior_variance + 1), delta, prior
+        if p == 1:
+            return gamma, delta, prior
+        mean, variance = float(delta.mean()), float(delta.var(ddof=1))
+        shape, rate = (2 * variance + mean**2) / variance, (mean * variance + mean**3) / variance
+        squares, sums = (scaled**2).sum(axis=0), scaled.sum(axis=0)
+        raw, new_gamma, new_delta = gamma, gamma, delta
+        for _ in range(10_000):
+            old_gamma, old_delta = new_gamma, new_delta
+            new_gamma = (prior_variance * n * raw + old_delta * prior_mean) / (prior_variance * n + old_delta)
+            spread = squares - 2 * new_gamma * sums + n * new_gamma**2
+            new_delta = (0.5 * spread + rate) / (n / 2 + shape - 1)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                change = np.nanmax([np.abs(new_gamma / old_gamma - 1), np.abs(new_delta / old_delta - 1)])
+            if change <= self.tolerance:
+                break
+        return new_gamma, new_delta, prior
+
+    def _standardise(self, x: Array, covariates: pd.DataFrame) -> Array:
+        expected = self.grand_mean_ + self._code(covariates, len(x)) @ self.covariate_effects_
+        scaled: Array = (x - expected) / self.pooled_sd_
+        return scaled
+
+    def _split(self, X: Any, batch: Any, covariates: Any, *, reset: bool) -> tuple[Array, NDArray[Any], pd.DataFrame]:
+        """Return features, sites and covariates of the rows."""
+        named = [c for c in (self.batch_column, *self.covariate_columns) if c is not None]
+        apart: dict[Any, Any] = {}
+        checked = X
+        if named:
+            columns = list(X.columns) if hasattr(X, "columns") else list(range(np.shape(X)[1]))
+            missing = [c for c in named if c not in columns]
+            if missing:
+                message = f"X has no column {missing[0]!r}, which ComBat was told to use"
+                raise ValueError(message)
+            for column in named:
+                apart[column] = np.asarray(X[column]) if hasattr(X, "columns") else np.asarray(X)[:, column]  # type: ignore[index]
+            positions = [i for i, c in enumerate(columns) if c not in named]
+            checked = X.iloc[:, positions] if hasattr(X, "iloc") else np.asarray(X)[:, positions]
+        x = validate_data(self, checked, reset=reset, dtype=np.float64, ensure_min_samples=2 if reset else 1)
+        if reset:
+            self._feature_positions = list(range(x.shape[1]))
+        if self.batch_column is not None:
+            sites = apart[self.batch_column]
+        else:
+            sites = np.zeros(len(x), dtype=int) if batch is None else np.asarray(batch)
+        if sites.shape != (len(x),) or pd.isna(sites).any():
+            absent = int(pd.isna(sites).sum())
+            message = f"{len(x)} rows need a site each, none missing; got {sites.shape[0]}, {absent} missing"
+            raise ValueError(message)
+        table = pd.DataFrame({str(c): apart[c] for c in self.covariate_columns}, index=range(len(x)))
+        if covariates is not None:
+            given = pd.DataFrame(covariates).reset_index(drop=True)
+            given.columns = pd.Index([f"covariate {c}" for c in given.columns])
+            table = pd.concat([table, given], axis=1)
+        if len(table) != len(x) or table.isna().any(axis=None):
+            message = f"{len(x)} rows need all covariates, none missing; impute them first"
+            raise ValueError(message)
+        return x, sites, table
+
+    def _learn_levels(self, covariates: pd.DataFrame) -> None:
+        self._levels: dict[str, list[Any]] = {}
+        for name in covariates.columns:
+            if not pd.api.types.is_numeric_dtype(covariates[name].infer_objects()):
+                self._levels[name] = sorted(set(covariates[name]))
+
+    def _code(self, covariates: pd.DataFrame, n: int) -> Array:
+        """Return covariates as numbers: categories as indicators of all levels but the first."""
+        columns: list[Array] = [np.empty((n, 0))]
+        for name in covariates.columns:
+            values = covariates[name].infer_objects()
+            if name in self._levels:
+                strange = set(values) - set(self._levels[name])
+                if strange:
+                    message = (
+                        f"{name} holds {sorted(strange)[0]!r}, which is not among the fitted levels "
+                        f"{self._levels[name]}"
+                    )
+                    raise FitError(message)
+                columns += [(values == level).to_numpy(dtype=float)[:, None] for level in self._levels[name][1:]]
+            else:
+                columns.append(values.to_numpy(dtype=float)[:, None])
+        return np.hstack(columns)
+
+
+def _empirical(scaled: Array, gamma: Array, delta: Array) -> tuple[Array, Array]:
+    """Return effects averaged over the other features' effects, weighted by their likelihood here."""
+    n, p = scaled.shape
+    new_gamma, new_delta = np.empty(p), np.empty(p)
+    squares, sums = (scaled**2).sum(axis=0), scaled.sum(axis=0)
+    for feature in range(p):
+        spread = squares[feature] - 2 * gamma * sums[feature] + n * gamma**2
+        log_weight = -0.5 * n * np.log(2 * np.pi * delta) - spread / (2 * delta)
+        log_weight[feature] = -np.inf
+        weight = np.exp(log_weight - log_weight.max())
+        new_gamma[feature] = weight @ gamma / weight.sum()
+        new_delta[feature] = weight @ delta / weight.sum()
+    return new_gamma, new_delta
+
+
+def _list(sites: NDArray[Any]) -> str:
+    shown = ", ".join(str(site) for site in sites[:8])
+    return shown + (f" and {len(sites) - 8} more" if len(sites) > 8 else "")
