@@ -1,0 +1,190 @@
+"""What no record of rows can see: parts that know the held-out patients from elsewhere.
+
+Three looks. One outer fold is fitted twice, the second time with its held-out rows and labels
+replaced by noise: what was learnt must be identical. The user's own parts are fitted twice more,
+on noise in place of the training rows: what was learnt must differ, or it was learnt before the
+split. And the arrays that a user's part carries or closes over are searched for the cohort's rows.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.base import clone
+
+from imrad import content
+from imrad.evaluation import Fold
+from imrad.exceptions import LeakError
+from imrad.phenotype.folds import Plan, Task, fit_fold
+from imrad.phenotype.learners import _probability
+from imrad.phenotype.selectors import FixedFeatures
+from imrad.seeds import generator
+
+__all__ = ["check_canary", "inspect_parts"]
+
+
+def check_canary(plan: Plan, task: Task, *, own: Mapping[str, Any]) -> None:
+    """Fit one outer fold twice, and the user's own parts on noise.
+
+    Raises
+    ------
+    LeakError
+        Naming the step that knows its held-out patients.
+    """
+    name, fold = task.target.name, task.fold
+    for part, what in own.items():
+        _check_dependence(plan, task, part, what)
+    probe = replace(task, probe=True)
+    rng = generator(plan.seed, "canary", name, fold.name)
+    noise = plan.X.copy()
+    spread = np.nanstd(plan.X, axis=0) if len(plan.X) else np.zeros(0)
+    noise[fold.test] = rng.normal(size=(len(fold.test), noise.shape[1])) * (10 * spread + 1)
+    values = task.target.values.copy()
+    known = values[task.target.measured]
+    values[fold.test] = rng.permutation(np.resize(known, len(fold.test))) + 7 * (known.std() + 1)
+    first = fit_fold(plan, probe)
+    second = fit_fold(replace(plan, X=noise), replace(probe, target=replace(task.target, values=values)))
+    changed = [step for step, digest in first["state"].items() if second["state"][step] != digest]
+    if not changed and not np.array_equal(first["inner"], second["inner"], equal_nan=True):
+        changed = [f"{name}/classifier:stacking"]
+    if changed:
+        raise LeakError(_message(changed[0], plan, fold, "changes when its held-out patients are replaced by noise"))
+
+
+def _message(step: str, plan: Plan, fold: Fold, what: str) -> str:
+    held = ", ".join(plan.patients[row] for row in fold.test[:3])
+    return (
+        f"leak: {step} {what} (fold {fold.name}, {len(fold.test)} held-out patients, among them {held}); "
+        "learn everything in fit() from the rows it is given"
+    )
+
+
+def _check_dependence(plan: Plan, task: Task, part: str, what: Any) -> None:
+    """Fit a user's part on the training rows and on noise; equal states were not learnt here."""
+    target, fold = task.target, task.fold
+    rows = fold.train[target.measured[fold.train]]
+    rng = generator(plan.seed, "canary", part)
+    if part == "cut":
+        values = target.values[rows]
+        for rule in what:
+            other = rng.normal(size=len(values)) * (np.std(values) + 1) + 3 * (np.abs(values).max() + 1)
+            if rule(values) == rule(other):
+                said = "is the same for other training values: it was learnt before the split"
+                raise LeakError(_message(f"{target.name}/cut", plan, fold, said))
+        return
+    if isinstance(what, FixedFeatures):
+        return
+    filled = np.where(np.isnan(plan.X), 0.0, plan.X)
+    real, y = filled[rows], (target.values[rows] > target.cut(target.values[rows])).astype(int)
+    # The noise tells a selector or classifier something, so that it has something to learn from it.
+    false_y = rng.permutation(y)
+    false = rng.normal(size=real.shape) * (filled.std(axis=0) + 1)
+    false[:, rng.permutation(real.shape[1])[: max(1, real.shape[1] // 10)]] += 3.0 * false_y[:, None]
+    states = [_learnt(part, what, X, labels, filled) for X, labels in ((real, y), (false, false_y))]
+    if states[0] is not None and states[0] == states[1]:
+        said = "is the same when its training rows are replaced by noise: it was learnt before the split"
+        if part.startswith("selector"):
+            said += " (a list fixed before these data were seen is given as FixedFeatures)"
+        raise LeakError(_message(f"{target.name}/{part}", plan, fold, said))
+
+
+def _learnt(part: str, what: Any, X: Any, y: Any, everyone: Any) -> str | None:
+    """Return a digest of what a part learnt, or None where it has nothing to show."""
+    model = clone(what)
+    model.fit(X, y) if part != "scaler" else model.fit(X)
+    if part.startswith("classifier"):
+        return content.digest(_probability(model, everyone))
+    if hasattr(model, "get_support"):
+        support = np.asarray(model.get_support())
+        # Keeping everything says nothing about anyone.
+        return None if support.all() else content.digest(support)
+    return content.digest(np.asarray(model.transform(everyone), dtype=float))
+
+
+def inspect_parts(own: Mapping[str, Any], X: np.ndarray[Any, Any], Y: pd.DataFrame) -> None:
+    """Search what the user's parts carry, close over or call by name for the cohort's rows.
+
+    Raises
+    ------
+    LeakError
+        Naming the step and the array.
+    """
+    for part, what in own.items():
+        for place, found in _reachable(what, "", set(), 0):
+            if _is_cohort(found, X, Y):
+                message = (
+                    f"leak: {part} holds the cohort's rows itself ({place.lstrip('.') or 'the object'}), the held-out "
+                    "patients among them; learn everything in fit() from the rows it is given"
+                )
+                raise LeakError(message)
+
+
+def _reachable(what: Any, place: str, seen: set[int], depth: int) -> Iterator[tuple[str, Any]]:
+    if id(what) in seen or depth > 6:
+        return
+    seen.add(id(what))
+    if isinstance(what, np.ndarray | pd.DataFrame | pd.Series):
+        yield place, what
+    elif isinstance(what, list | tuple | set | frozenset):
+        for number, item in enumerate(list(what)[:1000]):
+            yield from _reachable(item, f"{place}[{number}]", seen, depth + 1)
+    elif isinstance(what, Mapping):
+        for name, item in list(what.items())[:1000]:
+            yield from _reachable(item, f"{place}[{name!r}]", seen, depth + 1)
+    elif isinstance(what, types.FunctionType | types.MethodType):
+        yield from _of_function(what, place, seen, depth)
+    elif isinstance(what, type):
+        if what.__module__.split(".")[0] not in ("sklearn", "numpy", "pandas", "scipy", "builtins", "imrad"):
+            for name, item in vars(what).items():
+                yield from _reachable(getattr(item, "__func__", item), f"{place}.{name}", seen, depth + 1)
+    elif hasattr(what, "__dict__") and not isinstance(what, types.ModuleType):
+        for name, item in vars(what).items():
+            yield from _reachable(item, f"{place}.{name}", seen, depth + 1)
+        for kind in type(what).__mro__:
+            yield from _reachable(kind, place, seen, depth + 1)
+
+
+def _of_function(
+    what: types.FunctionType | types.MethodType, place: str, seen: set[int], depth: int
+) -> Iterator[tuple[str, Any]]:
+    function: Any = what.__func__ if isinstance(what, types.MethodType) else what
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+        try:
+            item = cell.cell_contents
+        except ValueError:
+            continue
+        yield from _reachable(item, f"{place} closes over {name}", seen, depth + 1)
+    for name in function.__code__.co_names:
+        if name in function.__globals__ and not isinstance(function.__globals__[name], types.ModuleType):
+            yield from _reachable(function.__globals__[name], f"{place} reads {name}", seen, depth + 1)
+    for item in (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()):
+        yield from _reachable(item, f"{place} has a default", seen, depth + 1)
+
+
+def _is_cohort(found: Any, X: np.ndarray[Any, Any], Y: pd.DataFrame) -> bool:
+    """Say whether an array holds the cohort's features or a target, row by row."""
+    try:
+        values = np.asarray(found, dtype=float)
+    except (TypeError, ValueError):
+        return False
+    if values.ndim not in (1, 2) or len(values) != len(X) or len(X) == 0:
+        return False
+    columns = values.reshape(len(values), -1)
+    if columns.shape[1] == 0:
+        return False
+    targets = Y.to_numpy(dtype=float, na_value=np.nan)
+    probe = columns[:, : min(5, columns.shape[1])]
+    for column in probe.T:
+        # A constant, or two classes, may agree by chance.
+        if len(np.unique(column[~np.isnan(column)])) < 3:
+            continue
+        for known in (X, targets):
+            same = (known == column[:, None]) | (np.isnan(known) & np.isnan(column)[:, None])
+            if same.all(axis=0).any() or (np.sort(known, axis=0) == np.sort(column)[:, None]).all(axis=0).any():
+                return True
+    return False
