@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Self
 
 import numpy as np
@@ -17,7 +18,7 @@ from imrad.survival.outcome import as_outcome, require_events
 from imrad.survival.penalised import PenalisedPath, Problem, fit_path
 from imrad.survival.penalty_choice import balanced_folds, best, factors, fold_labels, over_folds
 
-__all__ = ["LassoCox", "breslow_deviance"]
+__all__ = ["LassoCox", "breslow_deviance", "choose_penalty"]
 
 
 class LassoCox(BaseEstimator):  # type: ignore[misc]
@@ -217,31 +218,78 @@ class LassoCox(BaseEstimator):  # type: ignore[misc]
             label = balanced_folds(event, n_folds, self.seed, "lasso_cox")
         else:
             label = fold_labels(folds, len(event))
+
+        def scores_of(fold: int) -> FloatArray:
+            kept = label != fold
+            inside = None if weight is None else weight[kept]
+            path = self._path(X[kept], time[kept], event[kept], inside, factor, given)
+            return np.asarray(X @ path.at(self.path_.lambdas)[0])
+
         lambdas = self.path_.lambdas
-        all_weights = np.ones(len(event)) if weight is None else weight
-        values = np.full((label.max() + 1, len(lambdas)), np.nan)
-        sizes = np.zeros(label.max() + 1)
-        for fold in range(label.max() + 1):
-            out = label == fold
-            require_events(event[~out], where=f"training part of fold {fold}")
-            inside = all_weights[~out]
-            path = self._path(X[~out], time[~out], event[~out], inside, factor, given)
-            scores = X @ path.at(lambdas)[0]
-            if self.measure == "deviance":
-                whole = breslow_deviance(time, event, scores, all_weights)
-                values[fold] = whole - breslow_deviance(time[~out], event[~out], scores[~out], inside)
-                sizes[fold] = all_weights[out & event].sum()
-                if sizes[fold] > 0:
-                    values[fold] /= sizes[fold]
-            else:
-                values[fold] = _c_along(time[out], event[out], scores[out], all_weights[out])
-                sizes[fold] = all_weights[out].sum()
-        mean, error = over_folds(values, sizes)
-        lowest, within = best(mean, error, larger_is_better=self.measure == "c")
-        selected = (self.path_.coef != 0).sum(axis=0)
-        self.cv_ = pd.DataFrame({"lambda": lambdas, "mean": mean, "se": error, "n_selected": selected})
+        table, lowest, within = choose_penalty(lambdas, time, event, label, scores_of, weight, measure=self.measure)
+        table["n_selected"] = (self.path_.coef != 0).sum(axis=0)
+        self.cv_ = table
         self.lambda_min_, self.lambda_1se_ = float(lambdas[lowest]), float(lambdas[within])
         return lowest if self.choice == "min" else within
+
+
+def choose_penalty(
+    lambdas: FloatArray,
+    time: FloatArray,
+    event: BoolArray,
+    label: Any,
+    scores_of: Callable[[int], FloatArray],
+    weight: FloatArray | None = None,
+    *,
+    measure: str = "deviance",
+) -> tuple[pd.DataFrame, int, int]:
+    """Cross-validate a path of penalties as cv.glmnet does for Cox.
+
+    Parameters
+    ----------
+    lambdas : ndarray, shape (n_lambdas,)
+    time, event : ndarray, shape (n_patients,)
+    label : ndarray of int, shape (n_patients,)
+        Fold of each patient, from 0.
+    scores_of : callable
+        Fold to linear predictors of all patients, shape (n_patients, n_lambdas), by fits that have
+        not seen the fold.
+    weight : ndarray, shape (n_patients,), optional
+    measure : {"deviance", "c"}
+
+    Returns
+    -------
+    table : DataFrame
+        lambda, mean, se.
+    lowest, within : int
+        Steps of the best mean, and of the largest penalty within one standard error.
+
+    Raises
+    ------
+    TooFewEventsError
+        If a training part has no event.
+    """
+    everyone = np.ones(len(event)) if weight is None else weight
+    n_folds = int(np.max(label)) + 1
+    values = np.full((n_folds, len(lambdas)), np.nan)
+    sizes = np.zeros(n_folds)
+    for fold in range(n_folds):
+        out = label == fold
+        require_events(event[~out], where=f"training part of fold {fold}")
+        scores = scores_of(fold)
+        if measure == "deviance":
+            whole = breslow_deviance(time, event, scores, everyone)
+            values[fold] = whole - breslow_deviance(time[~out], event[~out], scores[~out], everyone[~out])
+            sizes[fold] = everyone[out & event].sum()
+            if sizes[fold] > 0:
+                values[fold] /= sizes[fold]
+        else:
+            columns = scores[out].T
+            values[fold] = [harrell_c(time[out], event[out], one, weights=everyone[out]) for one in columns]
+            sizes[fold] = everyone[out].sum()
+    mean, error = over_folds(values, sizes)
+    lowest, within = best(mean, error, larger_is_better=measure == "c")
+    return pd.DataFrame({"lambda": lambdas, "mean": mean, "se": error}), lowest, within
 
 
 def breslow_deviance(
@@ -268,7 +316,3 @@ def breslow_deviance(
     with np.errstate(divide="ignore"):
         partial = w[happened] @ eta[happened] - deaths @ (np.log(risk[first]) + top)
     return np.asarray(2 * (-np.sum(deaths * np.log(deaths)) - partial))
-
-
-def _c_along(time: FloatArray, event: BoolArray, scores: FloatArray, weight: FloatArray) -> FloatArray:
-    return np.array([harrell_c(time, event, column, weights=weight) for column in scores.T])

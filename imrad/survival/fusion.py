@@ -1,0 +1,341 @@
+"""Blocks of clinical, immune, radiomic and immune-radiomic predictors, compared on the same folds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from imrad import content
+from imrad.evaluation import CrossFitted, Ledger, SplitTable
+from imrad.evaluation.outcomes import BoolArray, FloatArray
+from imrad.exceptions import CohortError, ConfigError, InSampleError, TooFewEventsError
+from imrad.execution import Progress, Store, map_tasks
+from imrad.survival import fusion_tables
+from imrad.survival.fusion_tasks import IMRAD, FusionData, Task, run_task
+from imrad.survival.models import DEFAULT_MODELS, BlockModel
+from imrad.survival.outcome import as_outcome, require_events
+
+__all__ = ["FusionResult", "SurvivalFusion"]
+
+_AT_RISK = 10
+_BATCH = 10
+
+
+@dataclass(frozen=True)
+class FusionResult:
+    """What a fusion found; every table is a DataFrame with one row per model, or per model and more.
+
+    Attributes
+    ----------
+    endpoint : str
+    models : DataFrame
+        model, n, n_events, c_apparent, c_bootstrap, c_outer, c_outer_low, c_outer_high, uno_outer,
+        ibs_outer, n_candidates, events_per_candidate, status, reason.
+    coefficients : DataFrame
+        model, feature, coef, hr, hr_low, hr_high, p, inclusion, block, kind.
+    risk : DataFrame
+        patient, model, fold, risk, high, and predicted survival at each horizon.
+    folds : DataFrame
+        model, fold, n_train, n_test, n_test_events, c, uno, ibs, penalty, n_selected.
+    pairs : DataFrame
+        model, reference, measure, difference, low, high, p, n_folds.
+    horizons : DataFrame
+        model, horizon_days, status, reason, min_at_risk, auc, auc_low, auc_high, brier, ...
+    calibration, net_benefit, curves, groups, path, path_coefficients, ph : DataFrame
+    verdict : dict
+        Whether imaging adds to clinical variables: difference Clinical+ImRad minus Clinical in the
+        outer folds' C and integrated Brier score, interval, p, n, events, folds, and a sentence.
+    robustness, subgroups, explanations : DataFrame
+    final : dict
+        Each model fitted on the whole cohort, as plain values.
+    ledger : Ledger
+        Every fit of this fusion; ``ledger.frame()`` and ``ledger.sets()`` are its tables.
+    """
+
+    endpoint: str
+    models: pd.DataFrame
+    coefficients: pd.DataFrame
+    risk: pd.DataFrame
+    folds: pd.DataFrame
+    pairs: pd.DataFrame
+    horizons: pd.DataFrame
+    calibration: pd.DataFrame
+    net_benefit: pd.DataFrame
+    curves: pd.DataFrame
+    groups: pd.DataFrame
+    path: pd.DataFrame
+    path_coefficients: pd.DataFrame
+    ph: pd.DataFrame
+    verdict: dict[str, Any]
+    robustness: pd.DataFrame
+    subgroups: pd.DataFrame
+    explanations: pd.DataFrame
+    final: dict[str, Any]
+    ledger: Ledger
+
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """Return every table by name."""
+        return {name: value for name, value in vars(self).items() if isinstance(value, pd.DataFrame)}
+
+
+class SurvivalFusion:
+    """Compare survival models over blocks of predictors by nested cross-validation.
+
+    Parameters
+    ----------
+    models : sequence of BlockModel, optional
+        By default Clinical, Volume, Rad, ImRad, Clinical+Immune, Clinical+ImRad.
+    seed : int
+    n_bootstrap : int
+        Resamples for the optimism of models without ImRad; 0 for none.
+    horizons_days : sequence of float
+        Times at which AUC, Brier score and calibration are asked for.
+    endpoint : str
+        Name for the ledger and the tables, such as ``os``.
+    workers : int
+        Processes.
+    cluster : str, optional
+        Address of a Dask scheduler.
+    store : Store, optional
+        Where finished fits are kept for resuming.
+    progress : callable, optional
+
+    Notes
+    -----
+    Missing predictors are imputed in the fold, columns screened and penalties chosen in it. A
+    training patient's ImRad score is its inner out-of-fold score, a test patient's the outer fit's.
+    """
+
+    def __init__(
+        self,
+        models: Sequence[BlockModel] | None = None,
+        *,
+        seed: int = 0,
+        n_bootstrap: int = 100,
+        horizons_days: Sequence[float] = (365.0, 1095.0, 1825.0),
+        endpoint: str = "os",
+        workers: int = 1,
+        cluster: str | None = None,
+        store: Store | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        self.models = tuple(DEFAULT_MODELS if models is None else models)
+        self.seed = seed
+        self.n_bootstrap = n_bootstrap
+        self.horizons_days = tuple(float(h) for h in horizons_days)
+        self.endpoint = endpoint
+        self.workers = workers
+        self.cluster = cluster
+        self.store = store
+        self.progress = progress
+        if len({model.name for model in self.models}) != len(self.models):
+            message = f"two models have the same name: {[model.name for model in self.models]}"
+            raise ConfigError(message)
+
+    def run(
+        self,
+        y: Any,
+        blocks: Mapping[str, pd.DataFrame],
+        splits: SplitTable,
+        phenotype: CrossFitted | None = None,
+    ) -> FusionResult:
+        """Fit and compare all models.
+
+        Parameters
+        ----------
+        y : DataFrame or structured array
+            Time in days and event. A DataFrame is matched by patient and may lack patients or
+            values: they are left out of this endpoint. An array follows the order of `splits`.
+        blocks : mapping of str to DataFrame
+            Patients x columns; matched by patient.
+        splits : SplitTable
+        phenotype : CrossFitted, optional
+            ImRad scores; in-sample scores cannot be given.
+
+        Raises
+        ------
+        TooFewEventsError
+            If the endpoint cannot be cross-validated, with the numbers.
+        InSampleError
+            If ImRad scores come as anything but cross-fitted ones.
+        """
+        patients = splits.patients
+        time, event, usable = _outcome(y, patients)
+        _refuse_in_sample(blocks, phenotype)
+        tables = {name: _aligned(table, patients) for name, table in blocks.items()}
+        feasible, horizons = self._feasibility(time, event, usable, splits)
+        runnable, skipped = self._runnable(tables, phenotype)
+        data = FusionData(
+            endpoint=self.endpoint,
+            patients=patients,
+            usable=usable,
+            time=time,
+            event=event,
+            tables=tables,
+            splits=splits,
+            phenotype=phenotype,
+            models=runnable,
+            horizons=tuple(horizons.loc[horizons["status"] == "feasible", "horizon_days"]),
+            grid=np.linspace(0, feasible, 101)[1:],
+            seed=self.seed,
+        )
+        tasks = self._tasks(data)
+        done = map_tasks(
+            partial(run_task, data),
+            tasks,
+            key=partial(_key, self._fingerprint(data)),
+            workers=self.workers,
+            cluster=self.cluster,
+            store=self.store,
+            progress=self.progress,
+            label=f"survival models ({self.endpoint})",
+        )
+        ledger = Ledger(patients)
+        for part in done:
+            if "ledger" in part:
+                ledger.merge(Ledger.from_plain(patients, part["ledger"]))
+        names = [model.name for model in self.models]
+        finished = fusion_tables.Finished(data, names, dict(zip(tasks, done, strict=True)), skipped, horizons)
+        return FusionResult(endpoint=self.endpoint, ledger=ledger, **fusion_tables.summarise(finished))
+
+    def _feasibility(
+        self, time: FloatArray, event: BoolArray, usable: BoolArray, splits: SplitTable
+    ) -> tuple[float, pd.DataFrame]:
+        """Refuse endpoints that cannot be cross-validated; find the horizons that every fold can carry."""
+        require_events(event[usable], 2, where=f"endpoint {self.endpoint}")
+        at_risk = dict.fromkeys(self.horizons_days, len(time))
+        last = np.inf
+        for repeat in splits.repeats:
+            for fold in splits.outer(repeat):
+                train, test = fold.train[usable[fold.train]], fold.test[usable[fold.test]]
+                for rows, part in ((train, "training"), (test, "test")):
+                    require_events(event[rows], 1, where=f"endpoint {self.endpoint}, {part} part of fold {fold.name}")
+                ordered = np.sort(time[train])
+                if len(ordered) < _AT_RISK:
+                    message = (
+                        f"endpoint {self.endpoint}: {len(train)} patients in the training part of fold {fold.name}, "
+                        f"at least {_AT_RISK} are needed; use fewer folds or more patients"
+                    )
+                    raise TooFewEventsError(message)
+                last = min(last, float(ordered[-_AT_RISK]))
+                for horizon in self.horizons_days:
+                    at_risk[horizon] = min(at_risk[horizon], int((ordered >= horizon).sum()))
+        plan = [
+            {
+                "horizon_days": horizon,
+                "status": "feasible" if number >= _AT_RISK else "refused",
+                "reason": ""
+                if number >= _AT_RISK
+                else f"{number} at risk in the smallest training fold, {_AT_RISK} are needed (up to {last:g} days)",
+                "min_at_risk": number,
+            }
+            for horizon, number in at_risk.items()
+        ]
+        return last, pd.DataFrame(plan, columns=["horizon_days", "status", "reason", "min_at_risk"])
+
+    def _runnable(
+        self, tables: Mapping[str, pd.DataFrame], phenotype: CrossFitted | None
+    ) -> tuple[tuple[BlockModel, ...], dict[str, str]]:
+        runnable, skipped = [], {}
+        present = {name for name, table in tables.items() if table.shape[1]} | ({IMRAD} if phenotype else set())
+        for model in self.models:
+            absent = [name for name in model.blocks if name not in present]
+            if absent:
+                skipped[model.name] = f"no columns in the block {' and '.join(absent)}"
+            else:
+                runnable.append(model)
+        if not runnable:
+            message = f"no model can be fitted: blocks given are {sorted(present)}; " + "; ".join(
+                f"{name}: {reason}" for name, reason in skipped.items()
+            )
+            raise ConfigError(message)
+        return tuple(runnable), skipped
+
+    def _tasks(self, data: FusionData) -> list[Task]:
+        tasks = []
+        for model in data.models:
+            tasks.append(Task("all", model.name))
+            for repeat in data.splits.repeats:
+                tasks += [Task("outer", model.name, fold.name) for fold in data.splits.outer(repeat)]
+            if IMRAD not in model.blocks:
+                for first in range(0, self.n_bootstrap, _BATCH):
+                    tasks.append(Task("bootstrap", model.name, first=first, last=min(first + _BATCH, self.n_bootstrap)))
+        return tasks
+
+    def _fingerprint(self, data: FusionData) -> str:
+        if self.store is None:
+            return ""
+        # Screening estimators and rules are part of a model's text.
+        return content.digest(
+            {
+                "time": data.time,
+                "event": data.event,
+                "usable": data.usable,
+                "patients": data.patients,
+                "tables": {name: table.assign(patient=data.patients) for name, table in data.tables.items()},
+                "dtypes": {name: [str(kind) for kind in table.dtypes] for name, table in data.tables.items()},
+                "splits": data.splits.table,
+                "phenotype": None if data.phenotype is None else data.phenotype.table,
+                "models": [repr(model) for model in data.models],
+                "horizons": list(data.horizons),
+                "endpoint": data.endpoint,
+                "seed": data.seed,
+                "version": 1,
+            }
+        )
+
+
+def _key(fingerprint: str, task: Task) -> str:
+    return f"survival/{fingerprint}/{task.key()}"
+
+
+def _outcome(y: Any, patients: list[str]) -> tuple[FloatArray, BoolArray, BoolArray]:
+    """Times, events and which patients have both, in cohort order."""
+    if not isinstance(y, pd.DataFrame):
+        time, event = as_outcome(y)
+        if len(time) != len(patients):
+            message = f"y has {len(time)} rows and the splits name {len(patients)} patients; one of each is needed"
+            raise CohortError(message)
+        return time, event, np.ones(len(time), dtype=bool)
+    table = _aligned(y, patients)
+    known = table.notna().all(axis=1).to_numpy()
+    if not known.any():
+        message = f"none of the {len(patients)} patients of the splits has a time and an event"
+        raise CohortError(message)
+    kinds = {name: y[name].dtype for name in y.columns if y[name].dtype.kind == "b"}
+    time, event = np.zeros(len(patients)), np.zeros(len(patients), dtype=bool)
+    time[known], event[known] = as_outcome(table[known].astype(kinds))
+    return time, event, known
+
+
+def _aligned(table: pd.DataFrame, patients: list[str]) -> pd.DataFrame:
+    if not isinstance(table, pd.DataFrame):
+        message = f"a block must be a DataFrame of patients x columns; found {type(table).__name__}"
+        raise CohortError(message)
+    index = table.index.astype(str)
+    if index.has_duplicates:
+        message = f"patient {index[index.duplicated()][0]} stands in several rows of a block; one row each is needed"
+        raise CohortError(message)
+    if len(table) and not set(index) & set(patients):
+        message = f"a block names no patient of the splits (block: {index[0]} ..., splits: {patients[0]} ...)"
+        raise CohortError(message)
+    return table.set_axis(index, axis=0).reindex(patients)
+
+
+def _refuse_in_sample(blocks: Mapping[str, pd.DataFrame], phenotype: Any) -> None:
+    if IMRAD in blocks:
+        message = (
+            "the block ImRad cannot be given as a table, since a table does not say which fit made its scores; "
+            "pass the phenotypes as CrossFitted"
+        )
+        raise InSampleError(message)
+    if phenotype is not None and not isinstance(phenotype, CrossFitted):
+        message = (
+            f"phenotype must be CrossFitted scores; found {type(phenotype).__name__}, which may hold in-sample scores"
+        )
+        raise InSampleError(message)

@@ -1,0 +1,268 @@
+"""The fits of a fusion, one task each: an outer fold, the whole cohort, a batch of bootstrap resamples."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from imrad.evaluation import CrossFitted, Fold, Ledger, SplitTable
+from imrad.evaluation.bootstrap import resample_indices
+from imrad.evaluation.discrimination import censoring_survival, harrell_c, uno_c
+from imrad.evaluation.outcomes import BoolArray, FloatArray
+from imrad.evaluation.time_dependent import time_dependent_auc
+from imrad.exceptions import FitError, InSampleError
+from imrad.survival.models import BlockModel, FittedBlockModel, fit_block_model
+from imrad.survival.penalty_choice import balanced_folds
+
+__all__ = ["FusionData", "Task", "run_task"]
+
+IntArray = np.ndarray[Any, np.dtype[np.intp]]
+
+IMRAD = "ImRad"
+
+
+@dataclass(frozen=True)
+class Task:
+    """One unit of work: ``outer`` (model, fold), ``all`` (model) or ``bootstrap`` (model, first, last)."""
+
+    kind: str
+    model: str
+    fold: str = "all"
+    first: int = 0
+    last: int = 0
+
+    def key(self) -> str:
+        """Return a name unique within a fusion."""
+        return f"{self.kind}/{self.model}/{self.fold}/{self.first}-{self.last}"
+
+
+@dataclass(frozen=True)
+class FusionData:
+    """What every task needs, rows in cohort order.
+
+    Attributes
+    ----------
+    usable : ndarray of bool
+        Patients with a known outcome; the others are in no fit and in no score.
+    tables : dict of str to DataFrame
+        The blocks, except ImRad.
+    grid : ndarray
+        Times at which the Brier score is integrated.
+    """
+
+    endpoint: str
+    patients: list[str]
+    usable: BoolArray
+    time: FloatArray
+    event: BoolArray
+    tables: dict[str, pd.DataFrame]
+    splits: SplitTable
+    phenotype: CrossFitted | None
+    models: tuple[BlockModel, ...]
+    horizons: tuple[float, ...]
+    grid: FloatArray
+    seed: int
+
+    def model(self, name: str) -> BlockModel:
+        """Return a model by name."""
+        return next(model for model in self.models if model.name == name)
+
+    def fold(self, name: str) -> Fold:
+        """Return an outer fold by name, usable patients only."""
+        repeat = int(name.split("/")[0][1:])
+        found = next(fold for fold in self.splits.outer(repeat) if fold.name == name)
+        return Fold(name, found.train[self.usable[found.train]], found.test[self.usable[found.test]])
+
+    def inner_labels(self, fold: Fold) -> IntArray:
+        """Return the inner fold of each training row."""
+        label = np.full(len(self.patients), -1)
+        for number, inner in enumerate(self.splits.inner(fold)):
+            label[inner.test] = number
+        return np.asarray(label[fold.train], dtype=np.intp)
+
+
+def run_task(data: FusionData, task: Task) -> dict[str, Any]:
+    """Run one task; a model that cannot be fitted comes back with its reason."""
+    runners = {"outer": _outer, "all": _whole, "bootstrap": _bootstrap}
+    try:
+        return runners[task.kind](data, task)
+    except FitError as error:
+        return {"failed": str(error)}
+
+
+def _scores(phenotype: CrossFitted | None, fold: Fold, patients: list[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Cross-fitted ImRad scores of a fold's training and test patients, by patient."""
+    if not isinstance(phenotype, CrossFitted):
+        message = (
+            "ImRad scores must be cross-fitted (imrad.evaluation.CrossFitted): in-sample phenotypes cannot enter "
+            f"a survival model; found {type(phenotype).__name__}"
+        )
+        raise InSampleError(message)
+    names = [f"Rad-{target}" for target in phenotype.targets]
+    train, test = phenotype.block(fold, patients)
+    return pd.DataFrame(train, columns=names), pd.DataFrame(test, columns=names)
+
+
+def _outer(data: FusionData, task: Task) -> dict[str, Any]:
+    model, fold = data.model(task.model), data.fold(task.fold)
+    ledger = Ledger(data.patients)
+    train = {name: data.tables[name].iloc[fold.train] for name in model.blocks if name != IMRAD}
+    test = {name: data.tables[name].iloc[fold.test] for name in model.blocks if name != IMRAD}
+    if IMRAD in model.blocks:
+        train[IMRAD], test[IMRAD] = _scores(data.phenotype, fold, data.patients)
+    label = data.inner_labels(fold)
+    fitted = _fit(data, model, train, fold.train, label, fold.name, ledger)
+    risk_train, risk = fitted.risk(train), fitted.risk(test)
+    time, event = data.time[fold.test], data.event[fold.test]
+    known = (data.time[fold.train], data.event[fold.train])
+    horizons = np.array(data.horizons)
+    out: dict[str, Any] = {
+        "c": harrell_c(time, event, risk),
+        "uno": uno_c(time, event, risk, train=known),
+        "auc": time_dependent_auc(time, event, risk, horizons, train=known).auc if len(horizons) else horizons,
+        "brier": _brier(known, time, event, fitted.survival(risk, horizons), horizons),
+        "ibs": _integrated(_brier(known, time, event, fitted.survival(risk, data.grid), data.grid), data.grid),
+        "risk": risk,
+        "high": risk > np.median(risk_train),
+        "survival": fitted.survival(risk, horizons),
+        "ledger": ledger.to_plain(),
+    }
+    return out | _described(fitted)
+
+
+def _whole(data: FusionData, task: Task) -> dict[str, Any]:
+    model = data.model(task.model)
+    ledger = Ledger(data.patients)
+    rows = np.flatnonzero(data.usable)
+    tables = {name: data.tables[name].iloc[rows] for name in model.blocks if name != IMRAD}
+    first = data.splits.repeats[0]
+    outer = np.full(len(data.patients), -1)
+    scores: list[pd.DataFrame] = []
+    for number, found in enumerate(data.splits.outer(first)):
+        fold = data.fold(found.name)
+        outer[fold.test] = number
+        if IMRAD in model.blocks:
+            scores.append(_scores(data.phenotype, fold, data.patients)[1].set_index(fold.test))
+    if scores:
+        # Each patient's score comes from the outer fit that had not seen it.
+        tables[IMRAD] = pd.concat(scores).loc[rows].reset_index(drop=True)
+    fitted = _fit(data, model, tables, rows, outer[rows], "all", ledger)
+    risk = fitted.risk(tables)
+    time, event = data.time[rows], data.event[rows]
+    out: dict[str, Any] = {"c": harrell_c(time, event, risk), "risk": risk, "ledger": ledger.to_plain()}
+    X = fitted.matrix(tables)
+    out["scale"], out["centre"] = X.std(axis=0), X.mean(axis=0)
+    if fitted.path is not None:
+        out["path_lambda"], out["path_coef"] = fitted.path.lambdas, fitted.path.coef
+        out["choice"] = fitted.choice
+    out["final"] = fitted.to_plain()
+    out["matrix"] = X
+    return out | _described(fitted)
+
+
+def _bootstrap(data: FusionData, task: Task) -> dict[str, Any]:
+    model = data.model(task.model)
+    rows = np.flatnonzero(data.usable)
+    tables = {name: data.tables[name].iloc[rows] for name in model.blocks}
+    time, event = data.time[rows], data.event[rows]
+    folds = len(list(data.splits.outer(data.splits.repeats[0])))
+    inside, outside = [], []
+    drawn = resample_indices(len(rows), task.last, seed=data.seed, name="survival/bootstrap")[task.first :]
+    for number, chosen in enumerate(drawn, start=task.first):
+        try:
+            # Copies of one patient share a fold, or the penalty would be chosen on seen patients.
+            unique = np.unique(chosen)
+            share = balanced_folds(event[unique], folds, data.seed, "survival/bootstrap", number)
+            label = share[np.searchsorted(unique, chosen)]
+            part = {name: table.iloc[chosen] for name, table in tables.items()}
+            fitted = fit_block_model(model, part, time[chosen], event[chosen], label)
+        except FitError:
+            inside.append(np.nan)
+            outside.append(np.nan)
+            continue
+        risk = fitted.risk(tables)
+        counts = np.bincount(chosen, minlength=len(rows)).astype(float)
+        inside.append(harrell_c(time, event, risk, weights=counts))
+        outside.append(harrell_c(time, event, risk))
+    ledger = Ledger(data.patients)
+    ledger.count(stage="survival", step=f"{data.endpoint}/{model.name}/bootstrap", fold="all", n=len(drawn))
+    return {"inside": np.array(inside), "outside": np.array(outside), "ledger": ledger.to_plain()}
+
+
+def _fit(
+    data: FusionData,
+    model: BlockModel,
+    tables: dict[str, pd.DataFrame],
+    rows: IntArray,
+    label: IntArray,
+    fold: str,
+    ledger: Ledger,
+) -> FittedBlockModel:
+    step = f"{data.endpoint}/{model.name}"
+    time, event = ledger.rows(rows, data.time, data.event, stage="survival", step=f"{step}/cox", fold=fold)
+    ledger.record(stage="survival", step=f"{step}/coding", fold=fold, rows=rows)
+    if any(name in model.screening for name in model.blocks):
+        ledger.record(stage="survival", step=f"{step}/screening", fold=fold, rows=rows)
+    if model.penalised:
+        for number in np.unique(label):
+            # On the whole cohort the penalty is chosen in the outer folds of the first repeat.
+            where = f"{fold}/i{number}" if fold != "all" else "all"
+            inner = rows[label != number]
+            ledger.record(stage="survival", step=f"{step}/penalty", fold=where, rows=inner)
+    if IMRAD in model.blocks and data.phenotype is not None:
+        _record_inputs(data, data.phenotype, f"survival:{fold}:{step}/cox", fold, rows, ledger)
+    return fit_block_model(model, tables, time, event, label)
+
+
+def _record_inputs(
+    data: FusionData, phenotype: CrossFitted, consumer: str, fold: str, rows: IntArray, ledger: Ledger
+) -> None:
+    table = phenotype.table
+    if fold == "all":
+        part = table[(table["repeat"] == data.splits.repeats[0]) & (table["role"] == "test")]
+    else:
+        repeat, outer = (int(text[1:]) for text in fold.split("/"))
+        part = table[(table["repeat"] == repeat) & (table["outer"] == outer) & (table["role"] == "train")]
+    number = {name: row for row, name in enumerate(data.patients)}
+    inside = set(rows.tolist())
+    for producer, group in part.groupby("fit", sort=True):
+        used = [number[str(name)] for name in group["patient"] if number.get(str(name), -1) in inside]
+        if used:
+            ledger.use(consumer=consumer, producer=str(producer), rows=np.unique(used))
+
+
+def _described(fitted: FittedBlockModel) -> dict[str, Any]:
+    variance = fitted.variance
+    return {
+        "names": fitted.names,
+        "block": fitted.block,
+        "coef": fitted.coef,
+        "se": np.full(len(fitted.coef), np.nan) if variance is None else np.sqrt(np.diag(variance)),
+        "penalty": fitted.penalty,
+        "notes": sorted(set(fitted.notes)),
+    }
+
+
+def _brier(
+    known: tuple[FloatArray, BoolArray], time: FloatArray, event: BoolArray, survival: FloatArray, times: FloatArray
+) -> FloatArray:
+    """Graf's Brier score at times, weighted by the training patients' censoring curve."""
+    own = censoring_survival(*known, at=time)
+    at = censoring_survival(*known, at=times, just_before=False)
+    had = event[:, None] & (time[:, None] <= times)
+    free = time[:, None] > times
+    with np.errstate(divide="ignore", invalid="ignore"):
+        weight = np.where(had, 1 / own[:, None], 0.0) + np.where(free, 1 / at, 0.0)
+        score = np.mean(np.where(weight > 0, weight * (survival - free) ** 2, 0.0), axis=0)
+    return np.asarray(np.where(np.isfinite(score), score, np.nan))
+
+
+def _integrated(values: FloatArray, grid: FloatArray) -> float:
+    good = np.isfinite(values)
+    if good.sum() < 2:
+        return float("nan")
+    area = np.trapezoid(values[good], grid[good])
+    return float(area / (grid[good][-1] - grid[good][0]))

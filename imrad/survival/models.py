@@ -1,0 +1,266 @@
+"""A survival model over blocks of predictors: everything it learns, it learns on the rows it is given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.base import clone
+
+from imrad.evaluation.outcomes import BoolArray, FloatArray
+from imrad.exceptions import ConfigError, FitError
+from imrad.survival.baseline import breslow_hazard, survival_at
+from imrad.survival.coxph import CoxPH
+from imrad.survival.design import BlockCoding
+from imrad.survival.lasso_cox import choose_penalty
+from imrad.survival.penalised import PenalisedPath, Problem, fit_path
+from imrad.survival.screening import SurvivalMRMR, UnivariateCox
+
+__all__ = ["DEFAULT_MODELS", "BlockModel", "FittedBlockModel", "fit_block_model"]
+
+Tables = Mapping[str, pd.DataFrame]
+IntArray = np.ndarray[Any, np.dtype[np.intp]]
+
+
+@dataclass(frozen=True)
+class BlockModel:
+    """Which blocks a model sees and how.
+
+    Attributes
+    ----------
+    name : str
+        As in the tables.
+    blocks : tuple of str
+        Names of the blocks, in order.
+    unpenalised : tuple of str
+        Blocks that enter without penalty; a model of such blocks alone is a plain Cox regression.
+    screening : mapping of str to selector
+        Selector per block (``"mrmr"``, ``"univariate"`` or an estimator with ``selected_``), fitted
+        on the training rows before the penalised model.
+    choice : {"min", "1se"}
+        Rule for the penalty.
+    """
+
+    name: str
+    blocks: tuple[str, ...]
+    unpenalised: tuple[str, ...] = ("Clinical", "Volume")
+    screening: Mapping[str, Any] = field(default_factory=lambda: {"Rad": "mrmr"})
+    choice: str = "min"
+
+    @property
+    def penalised(self) -> bool:
+        """Whether any block is penalised."""
+        return any(block not in self.unpenalised for block in self.blocks)
+
+
+DEFAULT_MODELS = (
+    BlockModel("Clinical", ("Clinical",)),
+    BlockModel("Volume", ("Volume",)),
+    BlockModel("Rad", ("Rad",)),
+    BlockModel("ImRad", ("ImRad",)),
+    BlockModel("Clinical+Immune", ("Clinical", "Immune")),
+    BlockModel("Clinical+ImRad", ("Clinical", "ImRad")),
+)
+
+_SCREENS = {"mrmr": SurvivalMRMR(k=30), "univariate": UnivariateCox(k=30, alpha=None)}
+
+
+@dataclass(frozen=True)
+class _Design:
+    """Coding and screening of every block, learnt on training rows."""
+
+    codings: dict[str, BlockCoding]
+    kept: dict[str, IntArray]
+    names: list[str]
+    block: list[str]
+    free: BoolArray
+
+    @classmethod
+    def learn(cls, model: BlockModel, tables: Tables, time: FloatArray, event: BoolArray) -> _Design:
+        codings, kept = {}, {}
+        names: list[str] = []
+        block: list[str] = []
+        for name in model.blocks:
+            coding = BlockCoding.learn(tables[name])
+            columns = np.arange(len(coding.names))
+            screen = model.screening.get(name)
+            if screen is not None and len(columns):
+                columns = np.sort(_selector(screen).fit(coding.apply(tables[name]), (time, event)).selected_)
+            codings[name], kept[name] = coding, columns
+            names += [coding.names[j] for j in columns]
+            block += [name] * len(columns)
+        free = np.array([name in model.unpenalised for name in block], dtype=bool)
+        return cls(codings, kept, names, block, free)
+
+    def apply(self, tables: Tables) -> FloatArray:
+        parts = [coding.apply(tables[name])[:, self.kept[name]] for name, coding in self.codings.items()]
+        return np.column_stack(parts)
+
+
+def _selector(screen: Any) -> Any:
+    if isinstance(screen, str):
+        if screen not in _SCREENS:
+            message = f"unknown screening {screen!r}; known are {', '.join(_SCREENS)}"
+            raise ConfigError(message)
+        screen = _SCREENS[screen]
+    return clone(screen)
+
+
+@dataclass(frozen=True)
+class FittedBlockModel:
+    """A fitted model over blocks.
+
+    Attributes
+    ----------
+    names, block : list of str
+        Coded columns that reached the model, and the block of each.
+    coef : ndarray
+        0 where the penalty, or a constant column, left it out.
+    variance : ndarray or None
+        Of a plain Cox regression's coefficients.
+    penalty : float
+        The lambda used; NaN without penalty.
+    choice : DataFrame or None
+        Cross-validation of the penalty: lambda, mean, se, n_selected, chosen.
+    path : PenalisedPath or None
+    notes : list of str
+        What had to be done differently, such as a ridge against separation.
+    """
+
+    model: BlockModel
+    design: _Design
+    coef: FloatArray
+    variance: FloatArray | None
+    offset: float
+    event_times: FloatArray
+    hazard: FloatArray
+    penalty: float
+    choice: pd.DataFrame | None
+    path: PenalisedPath | None
+    notes: list[str]
+
+    @property
+    def names(self) -> list[str]:
+        """Coded columns."""
+        return self.design.names
+
+    @property
+    def block(self) -> list[str]:
+        """Block of each coded column."""
+        return self.design.block
+
+    def matrix(self, tables: Tables) -> FloatArray:
+        """Return the coded matrix of patients."""
+        return self.design.apply(tables)
+
+    def risk(self, tables: Tables) -> FloatArray:
+        """Return linear predictors, 0 at the training mean; higher is an earlier event."""
+        return np.asarray(self.matrix(tables) @ self.coef - self.offset)
+
+    def survival(self, risk: FloatArray, times: Any) -> FloatArray:
+        """Return survival probabilities of risks, shape (n_patients, n_times)."""
+        return survival_at(self.event_times, self.hazard, risk, times)
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return all that prediction needs, as plain values and arrays."""
+        return {
+            "name": self.model.name,
+            "blocks": list(self.model.blocks),
+            "coding": {name: coding.to_plain() for name, coding in self.design.codings.items()},
+            "columns": {name: [int(j) for j in kept] for name, kept in self.design.kept.items()},
+            "names": self.names,
+            "coef": self.coef,
+            "offset": self.offset,
+            "event_times": self.event_times,
+            "baseline_hazard": self.hazard,
+            "penalty": self.penalty,
+        }
+
+
+def fit_block_model(
+    model: BlockModel, tables: Tables, time: FloatArray, event: BoolArray, label: IntArray
+) -> FittedBlockModel:
+    """Fit coding, screening, penalty and coefficients on training rows.
+
+    Parameters
+    ----------
+    model : BlockModel
+    tables : mapping of str to DataFrame
+        The training rows of each block.
+    time, event : ndarray, shape (n_train,)
+    label : ndarray of int, shape (n_train,)
+        Folds in which the penalty is chosen, coding and screening repeated in each; rows of one
+        patient share a fold.
+
+    Raises
+    ------
+    FitError
+        If no column is left, or a fold has too few events.
+    """
+    design = _Design.learn(model, tables, time, event)
+    X = design.apply(tables)
+    if X.shape[1] == 0:
+        message = f"model {model.name}: no column is left in {', '.join(model.blocks)}"
+        raise FitError(message)
+    notes: list[str] = []
+    variance: FloatArray | None = None
+    penalty, table, path = np.nan, None, None
+    if model.penalised:
+        path, step, table = _penalised(model, design, X, tables, time, event, label, notes)
+        coef, penalty = path.coef[:, step].copy(), float(path.lambdas[step])
+    else:
+        coef, variance = _plain(model, X, time, event, notes)
+    score = X @ coef
+    offset = float(score.mean())
+    moments, hazard = breslow_hazard(time, event, score - offset)
+    return FittedBlockModel(model, design, coef, variance, offset, moments, hazard, penalty, table, path, notes)
+
+
+def _plain(
+    model: BlockModel, X: FloatArray, time: FloatArray, event: BoolArray, notes: list[str]
+) -> tuple[FloatArray, FloatArray]:
+    try:
+        fitted = CoxPH().fit(X, (time, event))
+    except FitError as error:
+        # One unit of information per column: enough to hold a separating column, little beside the data.
+        fitted = CoxPH(ridge=1.0).fit(X, (time, event))
+        notes.append(f"{model.name}: {error}; a ridge penalty of 1 was used")
+    return np.nan_to_num(fitted.coef_), fitted.variance_
+
+
+def _penalised(
+    model: BlockModel,
+    design: _Design,
+    X: FloatArray,
+    tables: Tables,
+    time: FloatArray,
+    event: BoolArray,
+    label: IntArray,
+    notes: list[str],
+) -> tuple[PenalisedPath, int, pd.DataFrame]:
+    def path_of(columns: FloatArray, free: BoolArray, rows: Any) -> PenalisedPath:
+        problem = Problem.cox(columns, time[rows], event[rows])
+        factor = np.where(free, 0.0, 1.0)
+        try:
+            return fit_path(problem, penalty_factor=factor)
+        except FitError as error:
+            notes.append(f"{model.name}: {error}; they were given a twentieth of the penalty")
+            return fit_path(problem, penalty_factor=np.where(free, 0.05, 1.0))
+
+    path = path_of(X, design.free, slice(None))
+
+    def scores_of(fold: int) -> FloatArray:
+        kept = np.flatnonzero(label != fold)
+        inside = {name: tables[name].iloc[kept] for name in model.blocks}
+        own = _Design.learn(model, inside, time[kept], event[kept])
+        fitted = path_of(own.apply(inside), own.free, kept)
+        return np.asarray(own.apply(tables) @ fitted.at(path.lambdas)[0])
+
+    table, lowest, within = choose_penalty(path.lambdas, time, event, label, scores_of)
+    step = lowest if model.choice == "min" else within
+    table["n_selected"] = (path.coef != 0).sum(axis=0)
+    table["chosen"] = np.arange(len(table)) == step
+    return path, step, table

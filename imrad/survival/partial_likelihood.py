@@ -1,0 +1,326 @@
+"""Newton's method for the unpenalised Cox partial likelihood: Efron or Breslow ties, weights, strata."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from imrad.evaluation.outcomes import BoolArray, FloatArray, merge_close_times
+from imrad.exceptions import ConfigError, FitError
+
+__all__ = ["CoxRows", "NewtonFit", "newton", "univariate"]
+
+IntArray = np.ndarray[Any, np.dtype[np.int64]]
+
+# A standardised coefficient beyond this means a hazard ratio per SD above 10^8: the likelihood has no maximum.
+_SEPARATED = 18.0
+
+
+@dataclass(frozen=True)
+class CoxRows:
+    """Rows of a Cox model in the kernel's order: by stratum, then latest time first.
+
+    Attributes
+    ----------
+    columns : ndarray, shape (n, p)
+        Centred and scaled to unit variance.
+    block : ndarray of int, shape (n_blocks + 1,)
+        Bounds of the runs of rows that share stratum and time.
+    opens : ndarray of bool, shape (n_blocks,)
+        Whether a block begins a stratum.
+    order : ndarray of int, shape (n,)
+        Where each row was.
+    """
+
+    columns: FloatArray
+    event: BoolArray
+    weight: FloatArray
+    block: IntArray
+    opens: BoolArray
+    order: IntArray
+    time: FloatArray
+    centre: FloatArray
+    scale: FloatArray
+
+    @classmethod
+    def sort(
+        cls,
+        X: FloatArray,
+        time: FloatArray,
+        event: BoolArray,
+        *,
+        weight: FloatArray | None = None,
+        strata: Any = None,
+    ) -> CoxRows:
+        """Sort rows, and scale columns so that Newton's steps are well conditioned."""
+        n = len(time)
+        stratum = np.zeros(n, dtype=int) if strata is None else np.unique(np.asarray(strata), return_inverse=True)[1]
+        times = merge_close_times(time)
+        order = np.lexsort((-times, stratum))
+        stratum, times = stratum[order], times[order]
+        new = np.ones(n, dtype=bool)
+        new[1:] = (np.diff(times) != 0) | (np.diff(stratum) != 0)
+        start = np.flatnonzero(new)
+        opens = np.ones(len(start), dtype=bool)
+        opens[1:] = stratum[start[1:]] != stratum[start[1:] - 1]
+        case = np.ones(n) if weight is None else np.asarray(weight, dtype=float)
+        total = case.sum()
+        centre = case @ X / total
+        columns = X - centre
+        spread = np.sqrt(case @ columns**2 / total)
+        scale = np.where(spread > 1e-12 * np.maximum(np.abs(centre), 1e-300), spread, 0.0)
+        columns = np.ascontiguousarray((columns / np.where(scale > 0, scale, 1.0))[order])
+        columns[:, scale == 0] = 0.0
+        bounds = np.append(start, n).astype(np.int64)
+        return cls(columns, event[order], case[order], bounds, opens, order, times, centre, scale)
+
+
+@dataclass(frozen=True)
+class NewtonFit:
+    """A maximum of the partial likelihood, on the original scale.
+
+    Attributes
+    ----------
+    coef : ndarray, shape (p,)
+        NaN for a constant column, or one that others determine.
+    variance : ndarray, shape (p, p)
+    log_likelihood, log_likelihood_null, score_test : float
+    iterations : int
+    separated : ndarray of bool, shape (p,)
+        Columns whose coefficient grows without bound.
+    """
+
+    coef: FloatArray
+    variance: FloatArray
+    log_likelihood: float
+    log_likelihood_null: float
+    score_test: float
+    iterations: int
+    separated: BoolArray
+
+
+def newton(rows: CoxRows, *, ties: str = "efron", ridge: float = 0.0) -> NewtonFit:
+    """Maximise the partial likelihood.
+
+    Parameters
+    ----------
+    rows : CoxRows
+    ties : {"efron", "breslow"}
+    ridge : float
+        Penalty ``ridge / 2 * sum b_j^2`` on standardised coefficients; 0 for none.
+
+    Raises
+    ------
+    ConfigError
+        If `ties` is unknown.
+    FitError
+        If the iteration does not converge.
+    """
+    if ties not in ("efron", "breslow"):
+        message = f"ties must be efron or breslow; found {ties!r}"
+        raise ConfigError(message)
+    p = rows.columns.shape[1]
+    used = _independent(rows)
+    columns = np.ascontiguousarray(rows.columns[:, used])
+    beta = np.zeros(len(used))
+    value, gradient, information = _derivatives(
+        columns, rows.event, rows.weight, rows.block, rows.opens, beta, ties == "efron"
+    )
+    null = value
+    score_test = float(gradient @ _solve(information, gradient)) if len(used) else 0.0
+    iterations, settled = 0, len(used) == 0
+    while not settled and iterations < 100:
+        iterations += 1
+        penalised = information + ridge * np.eye(len(used))
+        step = _solve(penalised, gradient - ridge * beta)
+        goal = value - ridge / 2 * beta @ beta
+        size = 1.0
+        for _ in range(40):
+            trial = beta + size * step
+            new_value, new_gradient, new_information = _derivatives(
+                columns, rows.event, rows.weight, rows.block, rows.opens, trial, ties == "efron"
+            )
+            if new_value - ridge / 2 * trial @ trial >= goal - 1e-12 * abs(goal):
+                break
+            size /= 2
+        beta, value, gradient, information = trial, new_value, new_gradient, new_information
+        if np.abs(size * step).max() < 1e-10 or np.abs(beta).max() > 2 * _SEPARATED:
+            settled = True
+    if not settled:
+        message = f"the Cox model did not converge in {iterations} steps; leave out collinear or separating columns"
+        raise FitError(message)
+    coef = np.full(p, np.nan)
+    variance = np.full((p, p), np.nan)
+    scale = rows.scale[used]
+    coef[used] = beta / scale
+    if len(used):
+        inverse = _solve(information + ridge * np.eye(len(used)), np.eye(len(used)))
+        variance[np.ix_(used, used)] = inverse / np.outer(scale, scale)
+    separated = np.zeros(p, dtype=bool)
+    separated[used] = np.abs(beta) > _SEPARATED
+    return NewtonFit(coef, variance, float(value), float(null), score_test, iterations, separated)
+
+
+def _independent(rows: CoxRows) -> IntArray:
+    """Columns that vary and are not determined by earlier ones, as R drops them."""
+    kept: list[int] = []
+    basis = np.zeros((rows.columns.shape[0], 0))
+    root = np.sqrt(rows.weight)[:, None]
+    for j in np.flatnonzero(rows.scale > 0):
+        column = root[:, 0] * rows.columns[:, j]
+        rest = column - basis @ (basis.T @ column)
+        rest = rest - basis @ (basis.T @ rest)
+        length = float(np.linalg.norm(rest))
+        if length > 1e-7 * float(np.linalg.norm(column)):
+            kept.append(int(j))
+            basis = np.column_stack([basis, rest / length])
+    return np.array(kept, dtype=np.int64)
+
+
+def _solve(matrix: FloatArray, right: FloatArray) -> FloatArray:
+    try:
+        return np.asarray(np.linalg.solve(matrix, right))
+    except np.linalg.LinAlgError:
+        return np.asarray(np.linalg.lstsq(matrix, right, rcond=None)[0])
+
+
+def univariate(X: FloatArray, time: FloatArray, event: BoolArray, *, ties: str = "efron") -> dict[str, FloatArray]:
+    """Fit one Cox model per column.
+
+    Returns
+    -------
+    dict
+        coef and se per standard deviation (1/n), z, log_likelihood and log_likelihood_null; a
+        column that is constant or separates the outcome has NaN.
+    """
+    rows = CoxRows.sort(X, time, event)
+    columns = np.ascontiguousarray(rows.columns.T)
+    coef, information, value, null, good = _univariate(
+        columns, rows.event, rows.weight, rows.block, rows.opens, ties == "efron", 2 * _SEPARATED
+    )
+    good &= (rows.scale > 0) & (information > 1e-12) & (np.abs(coef) < _SEPARATED)
+    coef = np.where(good, coef, np.nan)
+    se = 1 / np.sqrt(np.where(good, information, np.nan))
+    return {
+        "coef": coef,
+        "se": se,
+        "z": coef / se,
+        "log_likelihood": np.where(good, value, np.nan),
+        "log_likelihood_null": np.full(len(coef), null),
+    }
+
+
+@njit(cache=True, error_model="numpy")
+def _derivatives(columns, event, weight, block, opens, beta, efron):  # type: ignore[no-untyped-def] # noqa: C901 # pragma: no cover
+    """Return log likelihood, gradient and information at beta."""
+    n, p = columns.shape
+    gradient = np.zeros(p)
+    information = np.zeros((p, p))
+    eta = np.zeros(n)
+    top = -np.inf
+    for i in range(n):
+        s = 0.0
+        for j in range(p):
+            s += columns[i, j] * beta[j]
+        eta[i] = s
+        top = max(top, s)
+    s1 = np.zeros(p)
+    s2 = np.zeros((p, p))
+    d1 = np.zeros(p)
+    d2 = np.zeros((p, p))
+    mean = np.zeros(p)
+    s0 = 0.0
+    value = 0.0
+    for b in range(len(opens)):
+        if opens[b]:
+            s0 = 0.0
+            s1[:] = 0.0
+            s2[:] = 0.0
+        d0 = 0.0
+        deaths = 0
+        death_weight = 0.0
+        d1[:] = 0.0
+        d2[:] = 0.0
+        for i in range(block[b], block[b + 1]):
+            r = weight[i] * np.exp(eta[i] - top)
+            died = event[i] and weight[i] > 0
+            s0 += r
+            for j in range(p):
+                a = r * columns[i, j]
+                s1[j] += a
+                for k in range(j + 1):
+                    s2[j, k] += a * columns[i, k]
+            if died:
+                deaths += 1
+                death_weight += weight[i]
+                d0 += r
+                value += weight[i] * (eta[i] - top)
+                for j in range(p):
+                    gradient[j] += weight[i] * columns[i, j]
+                    a = r * columns[i, j]
+                    d1[j] += a
+                    for k in range(j + 1):
+                        d2[j, k] += a * columns[i, k]
+        if deaths == 0:
+            continue
+        rounds = deaths if efron else 1
+        share = death_weight / rounds
+        for m in range(rounds):
+            f = m / deaths if efron else 0.0
+            z = s0 - f * d0
+            value -= share * np.log(z)
+            for j in range(p):
+                mean[j] = (s1[j] - f * d1[j]) / z
+                gradient[j] -= share * mean[j]
+            for j in range(p):
+                for k in range(j + 1):
+                    information[j, k] += share * ((s2[j, k] - f * d2[j, k]) / z - mean[j] * mean[k])
+    for j in range(p):
+        for k in range(j):
+            information[k, j] = information[j, k]
+    return value, gradient, information
+
+
+@njit(cache=True, error_model="numpy")
+def _univariate(columns, event, weight, block, opens, efron, limit):  # type: ignore[no-untyped-def] # pragma: no cover
+    p = columns.shape[0]
+    n = columns.shape[1]
+    coef = np.zeros(p)
+    spread = np.zeros(p)
+    values = np.zeros(p)
+    good = np.ones(p, dtype=np.bool_)
+    null = 0.0
+    one = np.zeros((n, 1))
+    beta = np.zeros(1)
+    for c in range(p):
+        for i in range(n):
+            one[i, 0] = columns[c, i]
+        beta[0] = 0.0
+        value, gradient, information = _derivatives(one, event, weight, block, opens, beta, efron)
+        null = value
+        for _ in range(50):
+            if information[0, 0] <= 1e-12:
+                good[c] = False
+                break
+            step = gradient[0] / information[0, 0]
+            before = beta[0]
+            size = 1.0
+            for _ in range(30):
+                beta[0] = before + size * step
+                new, gradient, information = _derivatives(one, event, weight, block, opens, beta, efron)
+                if new >= value - 1e-12 * abs(value):
+                    break
+                size *= 0.5
+            value = new
+            if abs(size * step) < 1e-10:
+                break
+            if abs(beta[0]) > limit:
+                good[c] = False
+                break
+        coef[c] = beta[0]
+        spread[c] = information[0, 0]
+        values[c] = value
+    return coef, spread, values, null, good

@@ -1,0 +1,162 @@
+"""Choosing columns before a model, as steps that are fitted inside the fold."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+from scipy import stats
+from sklearn.base import BaseEstimator
+from sklearn.feature_selection import SelectorMixin
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from imrad.evaluation.multiplicity import adjust
+from imrad.evaluation.outcomes import BoolArray, FloatArray
+from imrad.survival.outcome import as_outcome, require_events
+from imrad.survival.partial_likelihood import univariate
+
+__all__ = ["SurvivalMRMR", "UnivariateCox"]
+
+
+class UnivariateCox(SelectorMixin, BaseEstimator):  # type: ignore[misc]
+    """Keep the columns that one-column Cox models relate to survival.
+
+    Parameters
+    ----------
+    k : int, optional
+        Keep the k smallest Wald p values.
+    alpha : float, optional
+        Keep p values below this; with `k`, at most k of them.
+    method : str, optional
+        Adjustment of the p values before `alpha` (``"BH"``, ``"holm"`` ...).
+    ties : {"efron", "breslow"}
+
+    Attributes
+    ----------
+    hazard_ratio_, z_, p_, p_adjusted_ : ndarray, shape (n_features,)
+        Per standard deviation; NaN for constant columns.
+    selected_ : ndarray of int
+        Smallest p first.
+    """
+
+    def __init__(
+        self,
+        *,
+        k: int | None = None,
+        alpha: float | None = 0.05,
+        method: str | None = None,
+        ties: str = "efron",
+    ) -> None:
+        self.k = k
+        self.alpha = alpha
+        self.method = method
+        self.ties = ties
+
+    def fit(self, X: Any, y: Any) -> Self:
+        """Fit one Cox model per column.
+
+        Raises
+        ------
+        TooFewEventsError
+            If there is no event.
+        """
+        X = validate_data(self, X, dtype=np.float64, ensure_min_samples=2)
+        time, event = as_outcome(y)
+        require_events(event)
+        fitted = univariate(X, time, event, ties=self.ties)
+        self.hazard_ratio_, self.z_ = np.exp(fitted["coef"]), fitted["z"]
+        self.p_ = 2 * stats.norm.sf(np.abs(self.z_))
+        self.p_adjusted_ = self.p_ if self.method is None else adjust(self.p_, self.method)
+        order = np.argsort(np.where(np.isnan(self.z_), np.inf, -np.abs(self.z_)), kind="stable")
+        kept = [int(j) for j in order if np.isfinite(self.z_[j])]
+        if self.alpha is not None:
+            kept = [j for j in kept if self.p_adjusted_[j] < self.alpha]
+        self.selected_ = np.array(kept if self.k is None else kept[: self.k], dtype=np.intp)
+        return self
+
+    def _get_support_mask(self) -> BoolArray:
+        check_is_fitted(self)
+        mask = np.zeros(self.n_features_in_, dtype=bool)
+        mask[self.selected_] = True
+        return mask
+
+
+class SurvivalMRMR(SelectorMixin, BaseEstimator):  # type: ignore[misc]
+    """Maximum relevance to survival with minimum redundancy, greedily, as mRMRe's classic solution.
+
+    Relevance and redundancy are mutual information of normal variables, ``-log(1 - r^2) / 2``:
+    r is ``2 C - 1`` with the concordance C between a column and survival, and Pearson's
+    correlation between two columns.
+
+    Parameters
+    ----------
+    k : int
+        Columns to keep.
+
+    Attributes
+    ----------
+    relevance_ : ndarray, shape (n_features,)
+    selected_ : ndarray of int
+        In order of selection.
+    scores_ : ndarray
+        Relevance minus mean redundancy when selected.
+
+    References
+    ----------
+    De Jay et al., 2013, doi:10.1093/bioinformatics/btt383.
+    """
+
+    def __init__(self, *, k: int = 30) -> None:
+        self.k = k
+
+    def fit(self, X: Any, y: Any) -> Self:
+        """Select greedily.
+
+        Raises
+        ------
+        TooFewEventsError
+            If there is no event.
+        """
+        X = validate_data(self, X, dtype=np.float64, ensure_min_samples=2)
+        time, event = as_outcome(y)
+        require_events(event)
+        centred = X - X.mean(axis=0)
+        spread = np.sqrt((centred**2).sum(axis=0))
+        varies = spread > 1e-12 * np.maximum(np.abs(X.mean(axis=0)), 1e-300) * np.sqrt(len(X))
+        unit = np.where(varies, centred / np.where(varies, spread, 1.0), 0.0)
+        self.relevance_ = np.where(varies, _information(2 * _concordances(time, event, X) - 1), 0.0)
+        open_ = varies.copy()
+        redundancy = np.zeros(X.shape[1])
+        chosen: list[int] = []
+        scores: list[float] = []
+        for _ in range(min(self.k, int(varies.sum()))):
+            value = np.where(open_, self.relevance_ - redundancy / max(len(chosen), 1), -np.inf)
+            best = int(np.argmax(value))
+            chosen.append(best)
+            scores.append(float(value[best]))
+            open_[best] = False
+            redundancy += _information(unit.T @ unit[:, best])
+        self.selected_, self.scores_ = np.array(chosen, dtype=np.intp), np.array(scores)
+        return self
+
+    def _get_support_mask(self) -> BoolArray:
+        check_is_fitted(self)
+        mask = np.zeros(self.n_features_in_, dtype=bool)
+        mask[self.selected_] = True
+        return mask
+
+
+def _information(r: FloatArray) -> FloatArray:
+    return np.asarray(-0.5 * np.log(np.maximum(1 - np.minimum(r**2, 1.0), 1e-300)))
+
+
+def _concordances(time: FloatArray, event: BoolArray, X: FloatArray) -> FloatArray:
+    """Share of comparable pairs in which the larger value has the later event, ties one half."""
+    good = np.zeros(X.shape[1])
+    pairs = 0
+    for i in np.flatnonzero(event):
+        later = (time > time[i]) | ((time == time[i]) & ~event)
+        pairs += int(later.sum())
+        gap = X[later] - X[i]
+        good += (gap > 0).sum(axis=0) + 0.5 * (gap == 0).sum(axis=0)
+    return good / pairs if pairs else np.full(X.shape[1], 0.5)
