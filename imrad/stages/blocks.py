@@ -40,7 +40,9 @@ def targets(data: AnnData, wanted: Sequence[str] | None) -> pd.DataFrame:
         return table.astype(float)
     for name in wanted:
         if name not in table.columns:
-            message = f"unknown target '{name}'{nearest(name, table.columns)}; the cohort has {', '.join(table.columns)}"
+            message = (
+                f"unknown target '{name}'{nearest(name, table.columns)}; the cohort has {', '.join(table.columns)}"
+            )
             raise ConfigError(message)
     return table[list(dict.fromkeys(wanted))].astype(float)
 

@@ -69,9 +69,7 @@ def read_settings(name: str | None, base: Path = Path()) -> RadiomicsSettings:
     raise ConfigError(message)
 
 
-def extract(
-    run: Run, *, workers: int = 1, cluster: str | None = None, progress: Progress | None = None
-) -> list[str]:
+def extract(run: Run, *, workers: int = 1, cluster: str | None = None, progress: Progress | None = None) -> list[str]:
     """Write features.csv and the tables beside it, and return what to tell the user."""
     settings = check(run)
     from imrad.radiomics import extract_cases, read_cases

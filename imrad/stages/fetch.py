@@ -48,7 +48,9 @@ def fetch(run: Run, *, workers: int = 4, progress: Progress | None = None) -> li
         if isinstance(patients, str):
             patients = str(run.path(patients))
         if settings.manifest is not None:
-            done = data_connectors.repeat(run.path(settings.manifest), folder, workers=max(4, workers), progress=progress)
+            done = data_connectors.repeat(
+                run.path(settings.manifest), folder, workers=max(4, workers), progress=progress
+            )
         else:
             plan = data_connectors.plan(settings.cohort, only=settings.only, patients=patients, phase=settings.phase)
             done = data_connectors.execute(plan, folder, workers=max(4, workers), progress=progress)

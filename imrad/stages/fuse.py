@@ -9,8 +9,8 @@ import pandas as pd
 from pydantic import Field
 
 from imrad.config import parse_settings
-from imrad.exceptions import ConfigError, FeasibilityError, TooFewEventsError
 from imrad.evaluation import SplitTable
+from imrad.exceptions import ConfigError, FeasibilityError, TooFewEventsError
 from imrad.stages import blocks, proof
 from imrad.stages.results import write_results
 from imrad.survival.settings import FusionSettings
@@ -38,7 +38,9 @@ class FuseStageSettings(FusionSettings):
     clinical: tuple[str, ...] | None = Field(default=None, description="Columns of the block Clinical.")
     immune: tuple[str, ...] | None = Field(default=None, description="Targets of the block Immune; else all.")
     volume: str | None = Field(default=None, description="Volume feature; else the tumour's mesh volume.")
-    extra_blocks: dict[str, tuple[str, ...]] = Field(default_factory=dict, description="Your own blocks: NAME: columns.")
+    extra_blocks: dict[str, tuple[str, ...]] = Field(
+        default_factory=dict, description="Your own blocks: NAME: columns."
+    )
 
 
 def check(run: Run) -> FuseStageSettings:

@@ -68,14 +68,16 @@ def phenotype(
         if stage.fresh:
             return ["nothing to do"]
         from imrad import cohort
-        from imrad.phenotype import PhenotypeGrid
+        from imrad.phenotype import Gates, PhenotypeGrid
 
         data = cohort.read_cohort(run.folder / "cohort.h5ad")
         Y = blocks.targets(data, [wanted] if isinstance(wanted, str) else wanted)
         volume = blocks.volume_block(data, settings.volume)
         clinical = blocks.clinical_block(data, settings.clinical)
+        gates = ("min_patients", "min_class", "min_train_class")
         grid = PhenotypeGrid(
-            **settings.model_dump(exclude={"targets", "volume", "clinical"}),
+            **settings.model_dump(exclude={"targets", "volume", "clinical", *gates}),
+            gates=Gates(**settings.model_dump(include=set(gates))),
             seed=run.config.seed,
             workers=workers,
             cluster=cluster,

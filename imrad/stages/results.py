@@ -19,7 +19,9 @@ def write_results(run: Run) -> None:
     data = cohort.read_cohort(run.folder / "cohort.h5ad")
     if run.has("phenotype/predictions.csv"):
         table = run.read("phenotype/predictions.csv")
-        table = table[table["repeat"] == 0].assign(name="Rad-" + table["target"])
+        table = table[table["repeat"] == 0].assign(
+            name="Rad-" + table["target"], fold="r0/o" + table["fold"].astype(int).astype(str)
+        )
         cohort.attach_out_of_fold(data, "phenotype", *_wide(table, "probability"))
     parts = []
     for path in sorted((run.folder / "survival").glob("*/risk.csv")):
