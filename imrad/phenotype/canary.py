@@ -28,6 +28,9 @@ from imrad.seeds import generator
 __all__ = ["check_canary", "inspect_parts"]
 
 
+_LIBRARIES = ("builtins", "imrad", "numpy", "pandas", "scipy", "sklearn")
+
+
 def check_canary(plan: Plan, task: Task, *, own: Mapping[str, Any]) -> None:
     """Fit one outer fold twice, and the user's own parts on noise.
 
@@ -130,40 +133,39 @@ def _reachable(what: Any, place: str, seen: set[int], depth: int) -> Iterator[tu
     seen.add(id(what))
     if isinstance(what, np.ndarray | pd.DataFrame | pd.Series):
         yield place, what
-    elif isinstance(what, list | tuple | set | frozenset):
-        for number, item in enumerate(list(what)[:1000]):
-            yield from _reachable(item, f"{place}[{number}]", seen, depth + 1)
+        return
+    for name, item in _parts_of(what):
+        yield from _reachable(item, f"{place}{name}", seen, depth + 1)
+
+
+def _parts_of(what: Any) -> Iterator[tuple[str, Any]]:
+    """Yield what an object is made of, with how one gets there."""
+    if isinstance(what, list | tuple | set | frozenset):
+        yield from ((f"[{number}]", item) for number, item in enumerate(list(what)[:1000]))
     elif isinstance(what, Mapping):
-        for name, item in list(what.items())[:1000]:
-            yield from _reachable(item, f"{place}[{name!r}]", seen, depth + 1)
+        yield from ((f"[{name!r}]", item) for name, item in list(what.items())[:1000])
     elif isinstance(what, types.FunctionType | types.MethodType):
-        yield from _of_function(what, place, seen, depth)
+        yield from _parts_of_function(what)
     elif isinstance(what, type):
-        if what.__module__.split(".")[0] not in ("sklearn", "numpy", "pandas", "scipy", "builtins", "imrad"):
-            for name, item in vars(what).items():
-                yield from _reachable(getattr(item, "__func__", item), f"{place}.{name}", seen, depth + 1)
+        if what.__module__.split(".")[0] not in _LIBRARIES:
+            yield from ((f".{name}", getattr(item, "__func__", item)) for name, item in vars(what).items())
     elif hasattr(what, "__dict__") and not isinstance(what, types.ModuleType):
-        for name, item in vars(what).items():
-            yield from _reachable(item, f"{place}.{name}", seen, depth + 1)
-        for kind in type(what).__mro__:
-            yield from _reachable(kind, place, seen, depth + 1)
+        yield from ((f".{name}", item) for name, item in vars(what).items())
+        yield from (("", kind) for kind in type(what).__mro__)
 
 
-def _of_function(
-    what: types.FunctionType | types.MethodType, place: str, seen: set[int], depth: int
-) -> Iterator[tuple[str, Any]]:
+def _parts_of_function(what: types.FunctionType | types.MethodType) -> Iterator[tuple[str, Any]]:
     function: Any = what.__func__ if isinstance(what, types.MethodType) else what
     for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
         try:
-            item = cell.cell_contents
-        except ValueError:
+            yield f" closes over {name}", cell.cell_contents
+        except ValueError:  # a name that is not bound yet
             continue
-        yield from _reachable(item, f"{place} closes over {name}", seen, depth + 1)
     for name in function.__code__.co_names:
-        if name in function.__globals__ and not isinstance(function.__globals__[name], types.ModuleType):
-            yield from _reachable(function.__globals__[name], f"{place} reads {name}", seen, depth + 1)
+        if name in function.__globals__:
+            yield f" reads {name}", function.__globals__[name]
     for item in (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()):
-        yield from _reachable(item, f"{place} has a default", seen, depth + 1)
+        yield " has a default", item
 
 
 def _is_cohort(found: Any, X: np.ndarray[Any, Any], Y: pd.DataFrame) -> bool:

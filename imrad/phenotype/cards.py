@@ -46,7 +46,7 @@ CARDS: tuple[Card, ...] = (
     Card(
         "mrmr",
         "selector",
-        "Greedy maximum relevance, minimum redundancy: F statistic over mean absolute Pearson correlation with the chosen.",
+        "Greedy maximum relevance, minimum redundancy: F statistic over mean |Pearson r| with the chosen.",
         "rank",
         "",
         "doi:10.1109/DSAA.2019.00059",
@@ -54,7 +54,7 @@ CARDS: tuple[Card, ...] = (
     Card(
         "mrmre",
         "selector",
-        "Greedy mutual information with the class (from 2 AUC - 1) minus its mean with the chosen (from Pearson r), as R's mRMRe.",
+        "Greedy mutual information with the class (r = 2 AUC - 1) minus its mean with the chosen (Pearson r): mRMRe.",
         "rank",
         "nat",
         "doi:10.1093/bioinformatics/btt383",
@@ -103,7 +103,7 @@ CARDS: tuple[Card, ...] = (
     Card(
         "svm",
         "classifier",
-        "RBF support vector machine; Platt's sigmoid of the margin with its slope held non-negative; founding: C = 1, 100 iterations.",
+        "RBF support vector machine; Platt's sigmoid of its margin, slope at least 0; founding: C = 1, 100 iterations.",
         "[0, 1]",
         "probability",
         "doi:10.1007/BF00994018",

@@ -191,10 +191,7 @@ class SupportVectors(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.svc_ = self._machine(X, labels)
         smallest = int(np.bincount(labels).min())
         n_folds = min(self.n_folds, smallest)
-        if n_folds < 2:
-            margins = self.svc_.decision_function(X)
-        else:
-            margins = self._held_out(X, labels, n_folds)
+        margins = self.svc_.decision_function(X) if n_folds < 2 else self._held_out(X, labels, n_folds)
         self.slope_, self.intercept_ = _sigmoid(margins, labels)
         return self
 

@@ -88,12 +88,12 @@ def bin_codes(X: Floats, cuts: Floats) -> Codes:
     """Return each value's bin, 0 .. n_bins - 1, or -1 where it is missing; a value at a cut goes up."""
     codes = np.zeros(X.shape, dtype=np.int8)
     for number in range(cuts.shape[1]):
-        codes += X >= cuts[:, number]
+        codes += cuts[:, number] <= X
     codes[np.isnan(X)] = -1
     return codes
 
 
-class EqualFrequencyBins(TransformerMixin, BaseEstimator):
+class EqualFrequencyBins(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """Replace each feature by its equal-frequency bin, learnt from the training rows.
 
     Parameters

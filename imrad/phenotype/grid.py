@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -384,7 +384,7 @@ class PhenotypeGrid:
                 partial(_block_row, plan, name, block),
                 able,
                 f"{name} only",
-                lambda target, name=name, key=key: [*_target_parts(target), name, key],
+                partial(_block_parts, name, key),
             )
         return rows + runner.map(partial(shuffled_row, plan), able, "shuffled features", _target_parts)
 
@@ -449,6 +449,10 @@ def _target_parts(target: Target) -> list[Any]:
     return [target.name, target.values, target.rule if not callable(target.rule) else repr(target.rule)]
 
 
+def _block_parts(name: str, key: str, target: Target) -> list[Any]:
+    return [*_target_parts(target), name, key]
+
+
 def _batch_parts(batch: Batch) -> list[Any]:
     return [batch.group.key, batch.group.values, batch.start, batch.stop]
 
@@ -497,4 +501,4 @@ def _aligned(table: pd.DataFrame, patients: list[str], what: str, *, whole: bool
         absent = next(name for name in patients if name not in set(names))
         message = f"{what}: {len(patients) - len(common)} patients of the splits have no row, among them {absent}"
         raise InputError(message)
-    return cast(pd.DataFrame, table.set_axis(names, axis=0).reindex(patients))
+    return table.set_axis(names, axis=0).reindex(patients)

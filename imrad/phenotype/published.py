@@ -9,6 +9,7 @@ from sklearn.linear_model import LogisticRegression
 
 from imrad.evaluation import Ledger
 from imrad.phenotype.folds import STACKING, Plan, make_job, predict_jobs, prepare, select
+from imrad.phenotype.learners import Job
 from imrad.phenotype.measures import concordance
 from imrad.phenotype.targets import Target
 
@@ -43,7 +44,8 @@ def published_cells(plan: Plan, target: Target) -> dict[str, Any]:
         columns[selector] = select(plan, whole, selector, labels[everyone][:, None])[0]
     folds = list(plan.splits.outer(plan.splits.repeats[0]))
     scores = np.full((len(plan.cells), len(plan.patients)), np.nan)
-    jobs, where = [], []
+    jobs: list[Job] = []
+    where: list[tuple[str, np.ndarray[Any, Any], int]] = []
     for fold in folds:
         rows, new = fold.train[target.measured[fold.train]], fold.test[target.measured[fold.test]]
         prepared = prepare(plan, rows, ledger, stage=stage, step=name, fold=fold.name)

@@ -70,7 +70,8 @@ class ContingencyScores:
         return [self._bins[:, :, None] - high, high]
 
     def _high(self, Y: np.ndarray[Any, Any]) -> Ints:
-        return (self._hot.T @ Y.astype(np.float32)).astype(np.int64).reshape(self.p, self.n_bins, -1)
+        counts: Ints = (self._hot.T @ Y.astype(np.float32)).astype(np.int64)
+        return counts.reshape(self.p, self.n_bins, -1)
 
     def _gain(self, counts: list[Ints]) -> tuple[Ints, Ints]:
         """Return information gain and class entropy, both times the valid cases, in fixed point."""
@@ -81,7 +82,7 @@ class ContingencyScores:
 
     def _share(self, fixed: Ints) -> Floats:
         # Dividing by all cases is dividing by the valid ones times (1 - share of missing values).
-        return fixed / (float(_ONE) * max(self.n, 1))
+        return np.asarray(fixed / (float(_ONE) * max(self.n, 1)))
 
     def information_gain(self, Y: np.ndarray[Any, Any]) -> Floats:
         """Return H(class) - sum_b p(b) H(class | b) in bits, features x targets."""

@@ -89,7 +89,8 @@ class _Binned(_TopK):
         return scores
 
 
-_BINNED_DOC = """
+class InformationGain(_Binned):
+    """Keep the features that lower the entropy of the class most (Orange's InfoGain).
 
     Parameters
     ----------
@@ -106,37 +107,87 @@ _BINNED_DOC = """
         Columns kept, ascending.
     cuts_ : ndarray, features x (n_bins - 1)
         Cut points, +inf where unused.
-"""
+    """
 
-
-class InformationGain(_Binned):
-    __doc__ = f"""Keep the features that lower the entropy of the class most (Orange's InfoGain).{_BINNED_DOC}"""
     _method = "information_gain"
 
 
 class GainRatio(_Binned):
-    __doc__ = f"""Keep the features of highest information gain per entropy of their bins.
+    """Keep the features of highest information gain per entropy of their bins.
 
     On data without ties all features have the same bin sizes and the order is that of
-    :class:`InformationGain`.{_BINNED_DOC}"""
+    :class:`InformationGain`.
+
+    Parameters
+    ----------
+    k : int
+        Features kept.
+    n_bins : int
+        Equal-frequency bins, learnt from the training rows.
+
+    Attributes
+    ----------
+    scores_ : ndarray, features
+        Scores of the training rows.
+    selected_ : ndarray of int
+        Columns kept, ascending.
+    cuts_ : ndarray, features x (n_bins - 1)
+        Cut points, +inf where unused.
+    """
+
     _method = "gain_ratio"
 
 
 class GiniDecrease(_Binned):
-    __doc__ = f"""Keep the features that lower the Gini impurity of the class most (Orange's Gini).{_BINNED_DOC}"""
+    """Keep the features that lower the Gini impurity of the class most (Orange's Gini).
+
+    Parameters
+    ----------
+    k : int
+        Features kept.
+    n_bins : int
+        Equal-frequency bins, learnt from the training rows.
+
+    Attributes
+    ----------
+    scores_ : ndarray, features
+        Scores of the training rows.
+    selected_ : ndarray of int
+        Columns kept, ascending.
+    cuts_ : ndarray, features x (n_bins - 1)
+        Cut points, +inf where unused.
+    """
+
     _method = "gini_decrease"
 
 
 class FCBF(_Binned):
-    __doc__ = f"""Keep the features that know the class better than any kept feature knows them.
+    """Keep the features that know the class better than any kept feature knows them.
 
     Fast correlation-based filter without a relevance threshold: removed features fill up the k
-    places in the order of their symmetric uncertainty with the class.{_BINNED_DOC}
+    places in the order of their symmetric uncertainty with the class.
+
+    Parameters
+    ----------
+    k : int
+        Features kept.
+    n_bins : int
+        Equal-frequency bins, learnt from the training rows.
+
+    Attributes
+    ----------
+    scores_ : ndarray, features
+        Scores of the training rows.
+    selected_ : ndarray of int
+        Columns kept, ascending.
+    cuts_ : ndarray, features x (n_bins - 1)
+        Cut points, +inf where unused.
 
     References
     ----------
     Yu L, Liu H. ICML 2003:856-863. Scores on Orange's scale.
     """
+
     _method = "fcbf"
 
 

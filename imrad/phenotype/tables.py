@@ -180,7 +180,8 @@ def summary_table(
     table = pd.DataFrame(rows, columns=SUMMARY.split())
     table["q_fdr"] = fdr(table["p_permutation"].to_numpy(dtype=float))
     able = int(feasibility["feasible"].sum())
-    for number, row in table.iterrows():
+    for number, entry in enumerate(table.to_dict("records")):
+        row = {str(name): item for name, item in entry.items()}
         if row["target"] not in nulls:
             continue
         settled = nulls[row["target"]][2] and row["permutations"] < cap
@@ -189,7 +190,7 @@ def summary_table(
     return table
 
 
-def _status(row: pd.Series[Any], able: int, cap: int, *, settled: bool) -> tuple[str, str]:
+def _status(row: dict[str, Any], able: int, cap: int, *, settled: bool) -> tuple[str, str]:
     used, q = int(row["permutations"]), float(row["q_fdr"])
     if used == 0:
         return "unresolved", "no permutations were run"
@@ -258,7 +259,18 @@ def prediction_table(plan: Plan, targets: list[Target], folds: list[Fold], resul
                     }
                 )
             )
-    columns = "patient target repeat fold probability observed value selector classifier cut".split()
+    columns = [
+        "patient",
+        "target",
+        "repeat",
+        "fold",
+        "probability",
+        "observed",
+        "value",
+        "selector",
+        "classifier",
+        "cut",
+    ]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
 
 
@@ -293,7 +305,7 @@ def crossfit(plan: Plan, targets: list[Target], folds: list[Fold], results: Resu
                 )
                 for role, rows, scores, fit in blocks
             ]
-    columns = "patient target repeat outer role score fit".split()
+    columns = ["patient", "target", "repeat", "outer", "role", "score", "fit"]
     return CrossFitted(pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns))
 
 
@@ -328,7 +340,7 @@ def stability_table(
                     }
                 )
             )
-    columns = "target selector feature n_selected n_folds frequency stability".split()
+    columns = ["target", "selector", "feature", "n_selected", "n_folds", "frequency", "stability"]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
 
 
@@ -363,11 +375,11 @@ def study_table(plan: Plan, grid: pd.DataFrame) -> pd.DataFrame:
     """Return the founding study's table: targets by classifiers, the best cell named after the fact."""
     rows = []
     for name, part in grid.groupby("target", sort=False):
-        best = part["auc"].fillna(-1.0).idxmax()
+        best = part.iloc[int(np.argmax(part["auc"].fillna(-1.0)))]
         row: dict[str, Any] = {"target": name}
         row |= {kind: part.loc[part["classifier"] == kind, "auc"].max() for kind in plan.classifiers}
-        row["best_cell"] = f"{part.loc[best, 'selector']} + {part.loc[best, 'classifier']}"
-        row["best_auc"] = part.loc[best, "auc"]
+        row["best_cell"] = f"{best['selector']} + {best['classifier']}"
+        row["best_auc"] = best["auc"]
         rows.append(row)
     return pd.DataFrame(rows, columns=["target", *plan.classifiers, "best_cell", "best_auc"])
 
@@ -383,7 +395,7 @@ def ablation_table(grid: pd.DataFrame, bare: list[dict[str, Any]]) -> pd.DataFra
         for column in ("selector", "classifier"):
             for kind, cells in part.groupby(column, sort=False):
                 rows.append((name, column, kind, len(cells), cells["auc"].mean(), cells["auc"].mean() - whole))
-    by_classifier = grid.groupby(["target", "classifier"], sort=False)["auc"].mean()
+    by_classifier = grid.groupby(["target", "classifier"], sort=False)["auc"].mean().to_dict()
     for one in bare:
         for kind, auc in zip(one["classifiers"], _mean(one["auc"]), strict=True):
             rows.append((one["target"], "no_selector", kind, 1, auc, auc - by_classifier[one["target"], kind]))
@@ -400,10 +412,10 @@ def published_table(
     plan: Plan, targets: list[Target], published: list[dict[str, Any]], grid: pd.DataFrame
 ) -> pd.DataFrame:
     """Return the leaky values beside the honest ones of the same cells."""
-    columns = "target selector classifier auc auc_pooled auc_honest optimism best".split()
+    columns = ["target", "selector", "classifier", "auc", "auc_pooled", "auc_honest", "optimism", "best"]
     if not published:
         return pd.DataFrame(columns=columns)
-    honest = grid.set_index(["target", "selector", "classifier"])["auc"]
+    honest = grid.set_index(["target", "selector", "classifier"])["auc"].to_dict()
     rows = []
     for target, one in zip(targets, published, strict=True):
         best = int(np.argmax(np.nan_to_num(one["auc"], nan=-1.0)))
