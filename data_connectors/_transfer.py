@@ -17,11 +17,11 @@ import threading
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import requests
 
@@ -33,13 +33,17 @@ from data_connectors.errors import (
     IncompleteError,
     LimitError,
     NotFoundError,
+    RefusedError,
     SelectionError,
     ServiceError,
     TransferError,
+    UpstreamChangedError,
 )
 from data_connectors.manifest import Manifest, Record
 
 __all__ = ["Action", "Found", "Item", "Progress", "Transfer", "decide", "write_atomically"]
+
+T = TypeVar("T")
 
 Progress = Callable[[str, int, int], None]
 """Called with a kind of data, the number of files done and their total."""
@@ -136,6 +140,8 @@ class Transfer:
         Called as files finish.
     offline : bool
         Use what is there and ask nobody.
+    frozen : mapping, optional
+        Records of an earlier fetch: the files that may be brought, and what they must be.
     now : callable
         Current time, for the ledger.
     """
@@ -148,6 +154,7 @@ class Transfer:
         workers: int = 4,
         progress: Progress | None = None,
         offline: bool = False,
+        frozen: Mapping[str, Record] | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.client = client
@@ -156,6 +163,7 @@ class Transfer:
         self.workers = max(int(workers), 1)
         self.progress = progress
         self.offline = offline
+        self.frozen = frozen
         self._now = now
         self._made: set[Path] = set()
         self._stop = threading.Event()
@@ -173,40 +181,52 @@ class Transfer:
             Where several failed.
         """
         self._check_sizes(items)
+        self.each(self.one, items, label, lambda item: item.path)
+
+    def each(self, task: Callable[[T], None], things: Sequence[T], label: str, name: Callable[[T], str]) -> None:
+        """Run a task on many things, side by side; raise when all that could be done has been.
+
+        Raises
+        ------
+        ConnectorError
+            The failure, where one task failed.
+        TransferError
+            Where several failed.
+        """
         failures: dict[str, ConnectorError] = {}
         in_a_row = done = 0
-        self._tell(label, 0, len(items))
-        waiting = iter(items)
+        self._tell(label, 0, len(things))
+        waiting = iter(things)
         self._stop.clear()
         with ThreadPoolExecutor(self.workers, thread_name_prefix="fetch") as pool:
-            running: dict[Future[None], Item] = {}
+            running: dict[Future[None], T] = {}
             try:
                 while True:
                     while len(running) < 4 * self.workers and not self._stop.is_set():
-                        item = next(waiting, None)
-                        if item is None:
+                        thing = next(waiting, None)
+                        if thing is None:
                             break
-                        running[pool.submit(self.one, item)] = item
+                        running[pool.submit(task, thing)] = thing
                     if not running:
                         break
                     finished, _ = wait(running, return_when=FIRST_COMPLETED)
                     for future in finished:
-                        item = running.pop(future)
+                        thing = running.pop(future)
                         try:
                             future.result()
                             in_a_row = 0
                             done += 1
-                            self._tell(label, done, len(items))
+                            self._tell(label, done, len(things))
                         except ConnectorError as error:
-                            failures[item.path] = error
-                            in_a_row += 1
+                            failures[name(thing)] = error
+                            in_a_row += not isinstance(error, RefusedError)
                             if in_a_row >= self.client.limits.failures or isinstance(error, DiskSpaceError):
                                 self._stop.set()
             except BaseException:
                 self._stop.set()
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise
-        self._raise(failures, len(items), done)
+        self._raise(failures, len(things), done)
 
     def _raise(self, failures: Mapping[str, ConnectorError], total: int, done: int) -> None:
         if not failures:
@@ -215,8 +235,8 @@ class Transfer:
         if len(failures) == 1 and done == total - 1:
             raise first
         message = (
-            f"{total - done} of {total} files are missing, the first because: {first} "
-            f"[{path}]; what was verified is kept: run the same command again"
+            f"{total - done} of {total} files are missing, the first ({path}) because: {first}; "
+            "what was verified is kept"
         )
         raise TransferError(message, failures) from first
 
@@ -282,6 +302,8 @@ class Transfer:
         ConnectorError
             With the name of the file, if it cannot be brought.
         """
+        if self.frozen is not None:
+            item = self._as_frozen(item)
         target = self.path_of(item.path)
         record = self.manifest.records.get(item.path)
         partial = target.with_name(target.name + ".part")
@@ -310,6 +332,37 @@ class Transfer:
                 raise DiskSpaceError(message) from error
             message = f"{target} cannot be written ({error.strerror}); check the folder"
             raise ConnectorError(message) from error
+
+    def is_there(self, item: Item) -> bool:
+        """Say whether an item stands verified and recorded in the folder."""
+        target = self.path_of(item.path)
+        found = _look(target, target.with_name(target.name + ".part"))
+        return decide(item, found, self.manifest.records.get(item.path)) is Action.KEEP
+
+    def put(self, item: Item, data: bytes) -> None:
+        """Write and record bytes that came inside an archive.
+
+        Raises
+        ------
+        ChecksumError
+            If they are not what was announced.
+        """
+        if self.frozen is not None:
+            item = self._as_frozen(item)
+        md5, sha256 = hashlib.md5(data, usedforsecurity=False).hexdigest(), hashlib.sha256(data).hexdigest()
+        problem = item.problem(len(data), md5, sha256)
+        if problem is not None:
+            message = f"{item.path} is not what was announced: {problem}; run the same command again"
+            raise ChecksumError(message)
+        write_atomically(self.path_of(item.path), data)
+        self._record(item, item.urls[0], len(data), md5, sha256)
+
+    def _as_frozen(self, item: Item) -> Item:
+        known = (self.frozen or {}).get(item.path)
+        if known is None:
+            message = f"{item.path} is not in the manifest that is repeated; the service's answers have changed since"
+            raise UpstreamChangedError(message, {item.path: "not in the manifest"})
+        return replace(item, size=known.size, md5=known.md5, sha256=known.sha256)
 
     def _download(self, item: Item, target: Path, partial: Path) -> None:
         urls = list(item.urls)
@@ -436,6 +489,7 @@ class Transfer:
         ask: Callable[[], Any],
         *,
         request: Mapping[str, Any] | None = None,
+        part: Callable[[Any], str] | None = None,
         licence: str = "",
         source: str = "",
         version: str = "",
@@ -443,7 +497,8 @@ class Transfer:
         """Return an answer as plain JSON values: the one recorded in the folder, else a fresh one.
 
         A folder is one snapshot: an answer that it holds to the same question is not asked for
-        again, so a resumed fetch never mixes two releases of a service.
+        again, so a resumed fetch never mixes two releases of a service. `part` names each element of
+        a list, so that a later comparison can say which ones changed.
         """
         target = self.path_of(path)
         record = self.manifest.records.get(path)
@@ -456,16 +511,20 @@ class Transfer:
                 f"the answer of {uri} is not in {self.folder} and --offline was asked for; run once with a network"
             )
             raise ServiceError(message)
-        data = canonical(ask())
+        answer = ask()
+        data = canonical(answer)
+        parts = None
+        if part is not None:
+            parts = {part(one): hashlib.sha256(canonical(one)).hexdigest()[:16] for one in answer}
         write_atomically(target, data)
-        self._add_bytes("query", path, uri, data, "nothing", request, licence, source, version)
+        self._add_bytes("query", path, uri, data, licence, source, version, request, parts)
         return json.loads(data)
 
     def table(self, path: str, data: bytes, *, source: str = "", version: str = "") -> Path:
         """Write a table that was made here, and record its digest."""
         target = self.path_of(path)
         write_atomically(target, data)
-        self._add_bytes("table", path, "", data, "nothing", None, "", source, version)
+        self._add_bytes("table", path, "", data, "", source, version)
         return target
 
     def _add_bytes(
@@ -474,16 +533,17 @@ class Transfer:
         path: str,
         uri: str,
         data: bytes,
-        checked: str,
-        request: Mapping[str, Any] | None,
         licence: str,
         source: str,
         version: str,
+        request: Mapping[str, Any] | None = None,
+        parts: Mapping[str, str] | None = None,
     ) -> None:
         md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
         sha256 = hashlib.sha256(data).hexdigest()
+        stamp = self._stamp()
         record = Record(
-            kind, path, uri, len(data), md5, sha256, checked, licence, source, version, self._stamp(), request
+            kind, path, uri, len(data), md5, sha256, "nothing", licence, source, version, stamp, request, parts
         )
         self.manifest.add(record)
 

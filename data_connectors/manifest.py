@@ -47,6 +47,8 @@ class Record:
         When it was verified, UTC, ISO 8601.
     request : mapping, optional
         Body of the question, where the file is the answer to one.
+    parts : mapping, optional
+        Short digest of each element of an answer that is a list.
     """
 
     kind: str
@@ -61,6 +63,7 @@ class Record:
     version: str
     time: str
     request: Mapping[str, Any] | None = None
+    parts: Mapping[str, str] | None = None
 
 
 def read_manifest(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Record]]:
@@ -146,10 +149,7 @@ class Manifest:
         known = self.records.get(record.path)
         if known is not None and _same(known, record):
             return
-        value = asdict(record)
-        if value["request"] is None:
-            del value["request"]
-        self._append(value)
+        self._append({name: value for name, value in asdict(record).items() if value is not None})
         self.records[record.path] = record
 
     def _append(self, value: Mapping[str, Any]) -> None:
