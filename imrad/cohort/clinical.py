@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,8 @@ _MISSING = {
 }
 _SEX = {"male": "male", "m": "male", "男": "male", "female": "female", "f": "female", "女": "female"}
 _STAGES = ["0", "I", "II", "III", "IV"]
-_ARABIC = {"1": "I", "2": "II", "3": "III", "4": "IV", "Ⅰ": "I", "Ⅱ": "II", "Ⅲ": "III", "Ⅳ": "IV", "IS": "0"}
+_ARABIC = {"1": "I", "2": "II", "3": "III", "4": "IV", "Ⅰ": "I", "Ⅱ": "II", "Ⅲ": "III", "Ⅳ": "IV"}
+_ARABIC |= {"IS": "0", "0IS": "0", "0A": "0"}
 _GRADES = {"low": "Low", "lowgrade": "Low", "high": "High", "highgrade": "High", "lg": "Low", "hg": "High"}
 _DATE = re.compile(r"(\d{4})(?:[-/.年]\s?(\d{1,2})[-/.月]\s?(\d{1,2})日?|(\d{2})(\d{2}))(?:[T ].*)?$")
 _ENCODINGS = ("utf-8-sig", "gb18030")
@@ -104,7 +106,7 @@ def read_table(path: str | Path, *, sheet: str | int = 0) -> pd.DataFrame:
     kind = "".join(path.suffixes[-2:]).lower().removesuffix(".gz")
     try:
         if kind.endswith((".xlsx", ".xlsm")):
-            table = pd.read_excel(path, sheet_name=sheet, dtype=object)
+            table = _read_excel(path, sheet)
         elif kind.endswith((".parquet", ".pq")):
             table = pd.read_parquet(path)
         elif kind.endswith((".csv", ".tsv", ".txt")):
@@ -112,7 +114,7 @@ def read_table(path: str | Path, *, sheet: str | int = 0) -> pd.DataFrame:
         else:
             message = f"{path} is neither a CSV, TSV, Excel (.xlsx) nor Parquet table; save it as one of them"
             raise InputError(message)
-    except (ValueError, OSError, KeyError, csv.Error, EOFError) as error:
+    except (ValueError, OSError, KeyError, csv.Error, EOFError, pd.errors.ParserWarning) as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         message = f"{path} cannot be read as a table ({first}); save it again as CSV or .xlsx"
         raise InputError(message) from error
@@ -125,6 +127,17 @@ def read_table(path: str | Path, *, sheet: str | int = 0) -> pd.DataFrame:
         message = f"{path} has several columns named {some(sorted(set(twice)))}; rename or delete the extra ones"
         raise InputError(message)
     return table
+
+
+def _read_excel(path: Path, sheet: str | int) -> pd.DataFrame:
+    # Without a header pandas does not rename repeated columns, and sheets often carry empty margins.
+    cells = pd.read_excel(path, sheet_name=sheet, header=None, dtype=object)
+    cells = cells.dropna(axis=0, how="all").dropna(axis=1, how="all")
+    if cells.empty:
+        message = "its sheet is empty"
+        raise ValueError(message)
+    names = ["unnamed" if pd.isna(name) else str(name) for name in cells.iloc[0]]
+    return cells.iloc[1:].set_axis(names, axis=1).reset_index(drop=True)
 
 
 def _read_text(path: Path) -> pd.DataFrame:
@@ -147,11 +160,16 @@ def _read_text(path: Path) -> pd.DataFrame:
     if start == len(lines):
         message = "it is empty"
         raise ValueError(message)
-    header = lines[start]
-    separator = max("\t;,", key=header.count)
-    return pd.read_csv(
-        io.StringIO("".join(lines[start:])), sep=separator, dtype=object, keep_default_na=False, index_col=False
-    )
+    separator = max("\t;,", key=lines[start].count)
+    names = next(csv.reader(lines[start:], delimiter=separator))
+    with warnings.catch_warnings():
+        # Rows longer than the header would otherwise lose their last fields.
+        warnings.filterwarnings("error", category=pd.errors.ParserWarning)
+        table = pd.read_csv(
+            io.StringIO("".join(lines[start:])), sep=separator, dtype=object, keep_default_na=False, index_col=False
+        )
+    # pandas renames repeated columns; the file's own names are wanted.
+    return table.set_axis(names, axis=1)
 
 
 def read_clinical(path: str | Path, *, mapping: Mapping[str, str] | None = None, sheet: str | int = 0) -> pd.DataFrame:
@@ -251,12 +269,17 @@ def to_numbers(column: pd.Series[Any]) -> tuple[pd.Series[float], pd.Series[bool
     """Return a column as floats, and where it holds something that is neither a number nor missing."""
     if column.dtype.kind in "biuf":
         return column.astype(float), pd.Series(False, index=column.index)
-    fast = pd.to_numeric(column.astype(object), errors="coerce").astype(float)
-    if fast.notna().all():
-        return fast, fast.isna()
     cleaned = _cleaned(column)
-    numbers = pd.to_numeric(cleaned, errors="coerce").astype(float)
+    numbers = pd.Series([_number(value) for value in cleaned], index=column.index, name=column.name, dtype=float)
     return numbers, numbers.isna() & cleaned.notna()
+
+
+def _number(value: Any) -> float:
+    # pandas' own reader is off by one in the last digit for some texts; a digest would notice.
+    try:
+        return np.nan if "_" in str(value) else float(value)
+    except ValueError:
+        return np.nan
 
 
 def to_dates(column: pd.Series[Any]) -> tuple[pd.Series[Any], pd.Series[bool]]:
@@ -318,7 +341,7 @@ def _stage(column: pd.Series[Any]) -> pd.Series[Any]:
         text = re.sub(r"^[CPY]*(STAGE|期)?\s*|期$", "", str(value).strip().upper()).strip()
         if text in ("X", "STAGE X", "I/II NOS"):
             return np.nan
-        match = re.fullmatch(r"(IS|0|IV|I{1,3}|[1-4]|[ⅠⅡⅢⅣ])\s*[ABC]?\d?", text)
+        match = re.fullmatch(r"(IS|0(?:IS|A)?|IV|I{1,3}|[1-4]|[ⅠⅡⅢⅣ])\s*[ABC]?\d?", text)
         return "" if match is None else _ARABIC.get(match[1], match[1])
 
     return _ordered(column, column.map(read), _STAGES, "a stage 0, I, II, III or IV (with A, B or C)")

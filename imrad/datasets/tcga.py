@@ -5,10 +5,10 @@ from __future__ import annotations
 from importlib.resources import as_file, files
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from imrad.cohort import Attrition, assemble, choose_aliquots, feature_table, parse_barcode, read_table
+from imrad.cohort.clinical import to_numbers
 from imrad.datasets.names import cell_target
 
 __all__ = ["load_tcga_blca", "tcga_blca_tables"]
@@ -75,7 +75,7 @@ def _read(name: str) -> pd.DataFrame:
 
 
 def _number(column: pd.Series[Any]) -> pd.Series[float]:
-    return pd.to_numeric(column.replace("", np.nan)).astype(float)
+    return to_numbers(column)[0]
 
 
 def _radiomics() -> pd.DataFrame:
