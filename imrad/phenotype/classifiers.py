@@ -108,6 +108,7 @@ class BinnedNaiveBayes(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def predict(self, X: Any) -> Any:
         """Return the more probable class."""
+        check_is_fitted(self)
         return self.classes_[np.argmax(self.predict_proba(X), axis=1)]
 
     def __sklearn_tags__(self) -> Any:
@@ -162,6 +163,8 @@ class SupportVectors(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         The two classes.
     svc_ : sklearn.svm.SVC
         The machine fitted to all training rows.
+    n_iter_ : int
+        libsvm's iterations for it.
     slope_, intercept_ : float
         P(second class) = expit(slope_ * margin + intercept_).
 
@@ -189,6 +192,7 @@ class SupportVectors(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             message = "SupportVectors needs two classes in the training rows, found one class"
             raise ValueError(message)
         self.svc_ = self._machine(X, labels)
+        self.n_iter_ = int(np.max(self.svc_.n_iter_))
         smallest = int(np.bincount(labels).min())
         n_folds = min(self.n_folds, smallest)
         margins = self.svc_.decision_function(X) if n_folds < 2 else self._held_out(X, labels, n_folds)
@@ -220,11 +224,13 @@ class SupportVectors(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def predict_proba(self, X: Any) -> Floats:
         """Return the probabilities, patients x classes."""
+        check_is_fitted(self)
         high = expit(self.slope_ * self.decision_function(X) + self.intercept_)
         return np.column_stack([1 - high, high])
 
     def predict(self, X: Any) -> Any:
         """Return the class on whose side of the margin a patient lies."""
+        check_is_fitted(self)
         return self.classes_[(self.decision_function(X) > 0).astype(int)]
 
     def __sklearn_tags__(self) -> Any:

@@ -96,7 +96,7 @@ def _correlations(X: Floats, shape: Callable[[Floats], Floats]) -> Callable[[int
 
 
 def _auc_correlation(X: Floats, labels: np.ndarray[Any, Any]) -> Floats:
-    """Return 2 C - 1, C the concordance with the ordered classes; for two classes C is the AUC."""
+    """Return 2 C - 1, C the concordance with the ordered classes; mRMRe counts tied values as discordant."""
     from scipy.stats import rankdata
 
     numbers = np.unique(labels)
@@ -105,9 +105,9 @@ def _auc_correlation(X: Floats, labels: np.ndarray[Any, Any]) -> Floats:
         for high in numbers[place + 1 :]:
             rows = np.flatnonzero((labels == low) | (labels == high))
             up = labels[rows] == high
-            n_high, n_low = int(up.sum()), int((~up).sum())
-            concordant += rankdata(X[rows], axis=0)[up].sum(axis=0) - n_high * (n_high + 1) / 2
-            pairs += n_high * n_low
+            below = rankdata(X[rows], axis=0, method="min")[up].sum(axis=0)
+            concordant += below - rankdata(X[rows][up], axis=0, method="min").sum(axis=0)
+            pairs += int(up.sum()) * int((~up).sum())
     return np.asarray(2 * concordant / max(pairs, 1) - 1)
 
 
