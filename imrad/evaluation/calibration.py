@@ -11,7 +11,7 @@ import pandas as pd
 from scipy import special, stats
 
 from imrad.evaluation.bootstrap import optimism
-from imrad.evaluation.discrimination import censoring_survival
+from imrad.evaluation.discrimination import censoring_influence, censoring_survival
 from imrad.evaluation.kaplan_meier import kaplan_meier
 from imrad.evaluation.logistic import fit_logistic
 from imrad.evaluation.outcomes import FloatArray, IntArray, binary_outcome, finite, survival_outcome
@@ -255,16 +255,9 @@ def brier_interval(
     n = len(duration)
     loss = weights[:, 0] * ((duration > t) - predicted[:, 0]) ** 2
     unique, position = np.unique(duration, return_inverse=True)
-    at_risk = np.bincount(position)[::-1].cumsum()[::-1] / n
-    hazard = np.bincount(position, weights=~events) / n / at_risk**2
-    cumulative = np.concatenate(([0.0], np.cumsum(hazard)))
     # A loss depends on the censoring curve up to its own time, or up to t beyond it.
     limit = np.where(duration > t, np.searchsorted(unique, t, side="right"), position)
-    share = np.bincount(limit, weights=loss / n, minlength=len(unique) + 1)
-    tail = share[::-1].cumsum()[::-1]
-    before = np.concatenate(([0.0], np.cumsum(share * cumulative)))
-    jump = np.where(events, 0.0, tail[position + 1] / at_risk[position])
-    influence = loss - loss.mean() + jump - before[position + 1] - cumulative[position + 1] * tail[position + 1]
+    influence = loss - loss.mean() + censoring_influence(position, events, loss / n, limit, position)
     brier = float(loss.mean())
     se = float(influence.std(ddof=1) / np.sqrt(n)) if n > 1 else float("nan")
     half = float(stats.norm.ppf(0.5 + level / 2)) * se

@@ -23,6 +23,7 @@ __all__ = [
     "Concordance",
     "PairedConcordance",
     "bootstrap_c",
+    "censoring_influence",
     "censoring_survival",
     "compare_concordance",
     "concordance",
@@ -204,6 +205,35 @@ def censoring_survival(
     curve = np.concatenate(([1.0], np.cumprod(step)))
     asked = np.asarray(at, dtype=float)
     return np.asarray(curve[np.searchsorted(unique, asked, side="left" if just_before else "right")])
+
+
+def censoring_influence(
+    place: IntArray, events: BoolArray, moves: FloatArray, limit: IntArray, jump_place: IntArray
+) -> FloatArray:
+    """Return each patient's influence on a sum of weights 1/G through the estimate of G.
+
+    Parameters
+    ----------
+    place : ndarray of int, shape (n,)
+        Position of each patient's time among the distinct (or row by row) times.
+    events : ndarray of bool, shape (n,)
+    moves : ndarray, shape (n,)
+        Derivative of the sum by the logarithm of each patient's 1/G.
+    limit : ndarray of int, shape (n,)
+        Number of positions up to which each patient's G is a product.
+    jump_place : ndarray of int, shape (n,)
+        Position at which a patient's own censoring is counted.
+    """
+    n = len(place)
+    size = int(place.max(initial=0)) + 1
+    at_risk = np.bincount(place, minlength=size)[::-1].cumsum()[::-1] / n
+    hazard = np.bincount(place, weights=~events, minlength=size) / n / at_risk**2
+    cumulative = np.concatenate(([0.0], np.cumsum(hazard)))
+    share = np.bincount(limit, weights=moves, minlength=size + 1)
+    tail = share[::-1].cumsum()[::-1]
+    before = np.concatenate(([0.0], np.cumsum(share * cumulative)))
+    jump = np.where(events, 0.0, tail[jump_place + 1] / at_risk[jump_place])
+    return np.asarray(jump - before[place + 1] - cumulative[place + 1] * tail[place + 1])
 
 
 def concordance(

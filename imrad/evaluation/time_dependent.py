@@ -10,10 +10,17 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-from imrad.evaluation.discrimination import censoring_survival
+from imrad.evaluation.discrimination import censoring_influence, censoring_survival
 from imrad.evaluation.outcomes import BoolArray, FloatArray, finite, merge_close_times, ranks, survival_outcome
+from imrad.exceptions import CohortError
 
-__all__ = ["TimeDependentAuc", "compare_time_dependent_auc", "time_dependent_auc", "time_dependent_roc"]
+__all__ = [
+    "TimeDependentAuc",
+    "compare_time_dependent_auc",
+    "survival_roc_auc",
+    "time_dependent_auc",
+    "time_dependent_roc",
+]
 
 
 @dataclass(frozen=True)
@@ -122,7 +129,7 @@ def time_dependent_auc(
         if definition != "scikit-survival" and censoring is None and train is None:
             g_t = float(censoring_survival(duration, events, at=[t], just_before=False)[0])
             shares = (by_case / n / g_t, by_control / n / g_t, w_case, control / g_t)
-            influence[:, column] = _influence(duration, events, t, *shares)
+            influence[:, column] = _influence(duration, events, t, definition == "timeROC", *shares)
             se[column] = influence[:, column].std(ddof=1) / np.sqrt(n)
     half = float(stats.norm.ppf(0.5 + level / 2)) * se
     return TimeDependentAuc(horizons, auc, se, auc - half, auc + half, counts[0], counts[1], counts[2], influence)
@@ -141,6 +148,7 @@ def _influence(
     duration: FloatArray,
     events: BoolArray,
     t: float,
+    row_order: bool,
     by_case: FloatArray,
     by_control: FloatArray,
     w_case: FloatArray,
@@ -148,26 +156,23 @@ def _influence(
 ) -> FloatArray:
     """Influence of each patient on AUC(t), the estimation of the censoring curve included."""
     n = len(duration)
-    # The order is that of the estimate of G: events first among equal times.
+    incidence, survival = w_case.sum() / n, w_control.sum() / n
+    h = by_case.sum() / n
+    # How much the estimate moves with each case's 1/G(T-).
+    moves = by_case / n - h / incidence * w_case / n
     order = np.argsort(duration, kind="stable")
-    back = np.argsort(order, kind="stable")
-    sorted_time, censored = duration[order], ~events[order]
-    h_case, h_control, d = by_case[order], by_control[order], w_case[order]
-    incidence, survival = d.sum() / n, w_control.sum() / n
-    h = h_case.sum() / n
-    at_risk = (n - np.arange(n)) / n
-    hazard = censored / (n - np.arange(n))
-    cumulative = np.cumsum(hazard / at_risk)
-    first = np.searchsorted(sorted_time, sorted_time, side="left")
-    # v_i weighs how much the estimate moves with 1/G(T_i-); I_k(i) is patient k's part in it.
-    v = h_case / n - h / incidence * d / n
-    tail = v[::-1].cumsum()[::-1]
-    jump = np.where(censored, tail[first] / at_risk[first], 0.0)
-    compensator = np.cumsum(v * cumulative) + cumulative * (tail - v)
-    from_g = n * (v.sum() / n) + jump - compensator
-    above = (sorted_time > t) / np.mean(sorted_time > t)
-    own = h_control - h + h_case - h * (above + d / incidence - 1.0)
-    return np.asarray(((from_g + own) / (incidence * survival))[back])
+    if row_order:
+        # timeROC counts the risk set row by row, equal times included: 1e-5 of the standard error.
+        place = np.empty(n, dtype=np.intp)
+        place[order] = np.arange(n)
+        first = np.searchsorted(duration[order], duration, side="left")
+        from_g = censoring_influence(place, events, moves, place + 1, first)
+    else:
+        place = np.unique(duration, return_inverse=True)[1]
+        from_g = censoring_influence(place, events, moves, place, place)
+    above = (duration > t) / np.mean(duration > t)
+    own = by_control - h + by_case - h * (above + w_case / incidence - 1.0)
+    return np.asarray((moves.sum() + from_g + own) / (incidence * survival))
 
 
 def compare_time_dependent_auc(first: TimeDependentAuc, second: TimeDependentAuc) -> pd.DataFrame:
@@ -217,3 +222,82 @@ def time_dependent_roc(time: npt.ArrayLike, event: npt.ArrayLike, risk: npt.Arra
         part = np.concatenate(([0.0], np.cumsum(np.bincount(level, weights=weight))))
         table[name] = part / total if total > 0 else np.full(len(part), np.nan)
     return pd.DataFrame(table)
+
+
+def survival_roc_auc(
+    time: npt.ArrayLike,
+    event: npt.ArrayLike,
+    risk: npt.ArrayLike,
+    t: float,
+    *,
+    method: str = "NNE",
+    span: float | None = None,
+) -> float:
+    """Return AUC(t) by Heagerty, Lumley and Pepe's estimators, for comparison with older studies.
+
+    Not the quantity of :func:`time_dependent_auc`: never put both into one table.
+
+    Parameters
+    ----------
+    time, event, risk : array_like, shape (n_patients,)
+    t : float
+    method : {"NNE", "KM"}
+        Nearest neighbours, or Kaplan-Meier above each threshold (not monotone).
+    span : float, optional
+        Neighbours lie no further than the patient ``span * n`` places above (as in the R package
+        survivalROC); 0.25 n^-0.2 by default.
+
+    Raises
+    ------
+    CohortError
+        If there are more than 20,000 patients, for whom time would grow with their square.
+
+    References
+    ----------
+    Heagerty et al., 2000, doi:10.1111/j.0006-341X.2000.00337.x.
+    """
+    duration, events = survival_outcome(time, event)
+    x = finite(risk, len(duration), "risk")
+    n = len(x)
+    if n > 20_000:
+        message = f"{n} patients: survivalROC's estimators take at most 20000; use time_dependent_auc"
+        raise CohortError(message)
+    if method not in ("NNE", "KM"):
+        message = f"unknown method {method!r}; known are NNE and KM"
+        raise ValueError(message)
+    order = np.argsort(x, kind="stable")
+    duration, events, x = duration[order], events[order], x[order]
+    moments = np.unique(duration[events & (duration <= t)])
+    unique, first = np.unique(x, return_index=True)
+    above = n - np.append(first[1:], n)
+    if method == "KM":
+        everyone = _survival_rows(np.ones((1, n), bool), duration, events, moments)[0]
+        rows = np.arange(n)[None, :] >= (n - above[:-1])[:, None]
+        left = _survival_rows(rows, duration, events, moments) * above[:-1] / n
+    else:
+        reach = int(np.floor(n * (0.25 * n**-0.2 if span is None else span) + 0.5))
+        width = x[np.minimum(first + reach, n - 1)] - unique
+        rows = np.abs(x[None, :] - unique[:, None]) <= width[:, None]
+        own = _survival_rows(rows, duration, events, moments)
+        shares = np.diff(np.append(first, n)) / n
+        everyone = float(own @ shares)
+        left = (own * shares)[::-1].cumsum()[::-1][1:]
+    if not 0 < everyone < 1:
+        return float("nan")
+    tp = np.concatenate(([1.0], (above[:-1] / n - left) / (1 - everyone), [0.0]))
+    fp = np.concatenate(([1.0], left / everyone, [0.0]))
+    return float(np.sum(-np.diff(fp) * (tp[1:] + tp[:-1]) / 2))
+
+
+def _survival_rows(
+    rows: npt.NDArray[np.bool_], duration: FloatArray, events: BoolArray, moments: FloatArray
+) -> FloatArray:
+    """Kaplan-Meier at the last moment of each row's patients."""
+    at_risk = (duration[:, None] >= moments[None, :]).astype(np.float32)
+    deaths = ((duration[:, None] == moments[None, :]) & events[:, None]).astype(np.float32)
+    out = np.empty(len(rows))
+    for start in range(0, len(rows), 512):
+        part = rows[start : start + 512].astype(np.float32)
+        n, d = (part @ at_risk).astype(float), (part @ deaths).astype(float)
+        out[start : start + 512] = np.prod(np.where(n > 0, 1 - d / np.where(n > 0, n, 1.0), 1.0), axis=1)
+    return out
