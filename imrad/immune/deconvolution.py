@@ -134,7 +134,9 @@ def cibersort(
     else:
         random = _random_mixtures(values, n_permutations, seed)
         raw_null = _mapped(regress, random, digest(design), solver, workers, store, progress, "cibersort null")
-        drawn = np.sort(_chosen(raw_null, design, random)[1][:, 0])
+        drawn = _chosen(raw_null, design, random)[1][:, 0]
+        # A draw without any positive weight has no correlation; the original program stops there.
+        drawn = np.sort(drawn[~np.isnan(drawn)])
     totals = weights.sum(axis=1, keepdims=True)
     fractions = weights if absolute == "no.sumto1" else weights / np.where(totals > 0, totals, np.nan)
     if (totals <= 0).any():

@@ -59,14 +59,14 @@ def solve_many(
     return weights, certified
 
 
-@njit(cache=True, nogil=True)  # type: ignore[misc]
+@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[misc]
 def _solve_all(x, y, nus, cost, weights, certified):  # type: ignore[no-untyped-def]
     for row in range(y.shape[0]):
         for number in range(nus.shape[0]):
             certified[row, number] = _solve(x, y[row], nus[number], cost, weights[row, number])
 
 
-@njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz", "arcp"})  # type: ignore[misc]
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz", "arcp"})  # type: ignore[misc]
 def _products(x, weight, tilt, load, matrix, vector):  # type: ignore[no-untyped-def]
     """Accumulate I + X'TX and its borders (for b and e), and X'load."""
     n, d = x.shape
@@ -90,7 +90,7 @@ def _products(x, weight, tilt, load, matrix, vector):  # type: ignore[no-untyped
         matrix[a, a] += 1.0
 
 
-@njit(cache=True, nogil=True)  # type: ignore[misc]
+@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[misc]
 def _factor(matrix):  # type: ignore[no-untyped-def]
     size = matrix.shape[0]
     for a in range(size):
@@ -107,7 +107,7 @@ def _factor(matrix):  # type: ignore[no-untyped-def]
     return True
 
 
-@njit(cache=True, nogil=True)  # type: ignore[misc]
+@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[misc]
 def _back(factor, vector):  # type: ignore[no-untyped-def]
     size = vector.shape[0]
     for a in range(size):
@@ -122,7 +122,7 @@ def _back(factor, vector):  # type: ignore[no-untyped-def]
         vector[a] = total / factor[a, a]
 
 
-@njit(cache=True, nogil=True, fastmath={"contract", "reassoc"})  # type: ignore[misc]
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "reassoc"})  # type: ignore[misc]
 def _times(x, w, out):  # type: ignore[no-untyped-def]
     for i in range(x.shape[0]):
         total = 0.0
@@ -131,7 +131,7 @@ def _times(x, w, out):  # type: ignore[no-untyped-def]
         out[i] = total
 
 
-@njit(cache=True, nogil=True)  # type: ignore[misc]
+@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[misc]
 def _solve(x, y, nu, cost, answer):  # type: ignore[no-untyped-def] # noqa: C901
     n, d = x.shape
     budget = cost * nu * n
@@ -143,6 +143,8 @@ def _solve(x, y, nu, cost, answer):  # type: ignore[no-untyped-def] # noqa: C901
     spread = max(np.mean(magnitudes), 1e-8)
     # Two sides a row: 0 above the tube (sign +1), 1 below it (sign -1).
     alpha = np.full((2, n), 0.5 * cost * nu)
+    # cost - alpha, kept apart: the difference would lose its last digits near the bound.
+    room = np.full((2, n), cost - 0.5 * cost * nu)
     slack = np.empty((2, n))
     over = np.empty((2, n))
     for i in range(n):
@@ -167,10 +169,10 @@ def _solve(x, y, nu, cost, answer):  # type: ignore[no-untyped-def] # noqa: C901
         mu = 0.0
         for side in range(2):
             for i in range(n):
-                mu += alpha[side, i] * slack[side, i] + (cost - alpha[side, i]) * over[side, i]
+                mu += alpha[side, i] * slack[side, i] + room[side, i] * over[side, i]
         mu /= 4.0 * n
         if mu < next_try:
-            if _finish(x, y, nu, cost, alpha, slack, over, answer):
+            if _finish(x, y, nu, cost, alpha, room, slack, over, answer):
                 return True
             next_try = mu * 0.05
         if mu < 1e-15 * max(1.0, spread):
@@ -180,7 +182,7 @@ def _solve(x, y, nu, cost, answer):  # type: ignore[no-untyped-def] # noqa: C901
                 aim = 0.0
             for side in range(2):
                 for i in range(n):
-                    free = cost - alpha[side, i]
+                    free = room[side, i]
                     r_slack = aim - alpha[side, i] * slack[side, i]
                     r_over = aim - free * over[side, i]
                     if phase == 1:
@@ -220,11 +222,11 @@ def _solve(x, y, nu, cost, answer):  # type: ignore[no-untyped-def] # noqa: C901
             _back(matrix, right)
             _times(x, right[:d], moved)
             step = 1.0
-            reach = 0.9999 if phase == 0 else max(0.995, 1.0 - mu)
+            reach = 0.9999 if phase == 0 else min(max(0.995, 1.0 - mu), 0.999999)
             for side in range(2):
                 sign = 1.0 if side == 0 else -1.0
                 for i in range(n):
-                    free = cost - alpha[side, i]
+                    free = room[side, i]
                     change = sign * (moved[i] + right[d]) + right[d + 1]
                     da = push[side, i] - inverse[side, i] * change
                     r_slack = aim - alpha[side, i] * slack[side, i]
@@ -251,7 +253,7 @@ def _solve(x, y, nu, cost, answer):  # type: ignore[no-untyped-def] # noqa: C901
                     for i in range(n):
                         a_new = alpha[side, i] + step * d_alpha[side, i]
                         ahead += a_new * (slack[side, i] + step * d_slack[side, i])
-                        ahead += (cost - a_new) * (over[side, i] + step * d_over[side, i])
+                        ahead += (room[side, i] - step * d_alpha[side, i]) * (over[side, i] + step * d_over[side, i])
                 ratio = ahead / (4.0 * n * mu)
                 aim = ratio * ratio * ratio * mu
         for a in range(d):
@@ -263,48 +265,61 @@ def _solve(x, y, nu, cost, answer):  # type: ignore[no-untyped-def] # noqa: C901
         for side in range(2):
             for i in range(n):
                 alpha[side, i] += step * d_alpha[side, i]
+                room[side, i] -= step * d_alpha[side, i]
                 slack[side, i] += step * d_slack[side, i]
                 over[side, i] += step * d_over[side, i]
-    if _finish(x, y, nu, cost, alpha, slack, over, answer):
+    if _finish(x, y, nu, cost, alpha, room, slack, over, answer):
         return True
     answer[:] = w
     return False
 
 
-@njit(cache=True, nogil=True)  # type: ignore[misc]
-def _finish(x, y, nu, cost, alpha, slack, over, answer):  # type: ignore[no-untyped-def] # noqa: C901
-    """Guess the active set, solve its linear system, repair the guess a few times, and certify."""
+@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[misc]
+def _finish(x, y, nu, cost, alpha, room, slack, over, answer):  # type: ignore[no-untyped-def] # noqa: C901
+    """Guess the active set, solve its linear system, repair the guess a few times, and certify.
+
+    The upper edge of the tube (b + e) and the lower one (b - e) are unknowns of their own. Each
+    side's multipliers sum to C nu n / 2; where that is a multiple of C a side may have no row on
+    its edge, which then is any number between its neighbours.
+    """
     n, d = x.shape
-    # 0 inside the tube, +-1 on it, +-2 beyond it.
+    # 0 inside the tube, 1 on its upper edge, 2 above; -1 on its lower edge, -2 below.
     state = np.zeros(n, dtype=np.int64)
     for i in range(n):
         for side in range(2):
             sign = 1 if side == 0 else -1
-            if cost - alpha[side, i] < over[side, i] and alpha[side, i] > slack[side, i]:
+            if room[side, i] < over[side, i] and alpha[side, i] > slack[side, i]:
                 state[i] = 2 * sign
             elif alpha[side, i] > slack[side, i]:
                 state[i] = sign
-    fitted = np.empty(n)
+    rest = np.empty(n)
     base = np.empty(d)
     rows = np.empty(n, dtype=np.int64)
-    for _ in range(12):
+    edge = np.empty(2)
+    for _ in range(20):
         m = 0
-        beyond = 0
-        lean = 0.0
+        on_edge = np.zeros(2, dtype=np.int64)
+        beyond = np.zeros(2, dtype=np.int64)
         base[:] = 0.0
         for i in range(n):
+            side = 0 if state[i] > 0 else 1
             if abs(state[i]) == 1:
                 rows[m] = i
                 m += 1
+                on_edge[side] += 1
             elif state[i] != 0:
-                half = 0.5 * state[i]
-                beyond += 1
-                lean += half
+                beyond[side] += 1
+                half = 0.5 * cost * state[i]
                 for a in range(d):
-                    base[a] += cost * half * x[i, a]
-        if m < 1 or m > d + 2:
+                    base[a] += half * x[i, a]
+        if m > d + 2:
             return False
-        size = m + 2
+        size = m
+        at = np.full(2, -1)
+        for side in range(2):
+            if on_edge[side] > 0:
+                at[side] = size
+                size += 1
         system = np.zeros((size, size + 1))
         for j in range(m):
             i = rows[j]
@@ -314,17 +329,17 @@ def _finish(x, y, nu, cost, alpha, slack, over, answer):  # type: ignore[no-unty
                     total += x[i, a] * x[rows[k], a]
                 system[j, k] = total
                 system[k, j] = total
-            facing = float(state[i])
             total = y[i]
             for a in range(d):
                 total -= x[i, a] * base[a]
-            system[j, m] = 1.0
-            system[m, j] = 1.0
-            system[j, m + 1] = facing
-            system[m + 1, j] = facing
             system[j, size] = total
-        system[m, size] = -cost * lean
-        system[m + 1, size] = cost * (nu * n - beyond)
+            column = at[0] if state[i] > 0 else at[1]
+            system[j, column] = 1.0
+            system[column, j] = 1.0
+        for side in range(2):
+            if at[side] >= 0:
+                sign = 1.0 if side == 0 else -1.0
+                system[at[side], size] = sign * cost * (0.5 * nu * n - beyond[side])
         if not _eliminate(system):
             return False
         for a in range(d):
@@ -332,42 +347,74 @@ def _finish(x, y, nu, cost, alpha, slack, over, answer):  # type: ignore[no-unty
             for j in range(m):
                 total += system[j, size] * x[rows[j], a]
             answer[a] = total
-        b = system[m, size]
-        tube = system[m + 1, size]
-        _times(x, answer, fitted)
+        _times(x, answer, rest)
+        for i in range(n):
+            rest[i] = y[i] - rest[i]
         wrong = 0
-        scale = 1e-9 * (1.0 + abs(tube))
+        for side in range(2):
+            sign = 1.0 if side == 0 else -1.0
+            inner, outer = -np.inf, np.inf
+            most, least = -1, -1
+            for i in range(n):
+                height = sign * rest[i]
+                if state[i] * sign == 2:
+                    if height < outer:
+                        outer, least = height, i
+                elif height > inner and state[i] * sign != 1:
+                    inner, most = height, i
+            if at[side] >= 0:
+                edge[side] = system[at[side], size]
+            else:
+                short = 0.5 * nu * n - beyond[side]
+                tolerance = 1e-9 * (1.0 + abs(inner))
+                if short > 0.5 or (inner > outer + tolerance and short > -0.5):
+                    state[most] = int(sign)
+                    wrong += 1
+                if (short < -0.5 or (inner > outer + tolerance and short < 0.5)) and least >= 0:
+                    state[least] = int(sign)
+                    wrong += 1
+                edge[side] = sign * min(max(inner, -1e300), outer)
         for j in range(m):
-            dual = system[j, size] * state[rows[j]]
+            i = rows[j]
+            dual = system[j, size] if state[i] > 0 else -system[j, size]
             if dual < -1e-9 * cost:
-                state[rows[j]] = 0
+                state[i] = 0
                 wrong += 1
             elif dual > cost * (1.0 + 1e-9):
-                state[rows[j]] *= 2
+                state[i] *= 2
                 wrong += 1
+        scale = 1e-9 * (1.0 + abs(edge[0]) + abs(edge[1]))
         for i in range(n):
-            rest = y[i] - fitted[i] - b
-            if state[i] == 0 and abs(rest) > tube + scale:
-                if not _was_tight(rows, m, i):
-                    state[i] = 1 if rest > 0 else -1
+            if _held(rows, m, i):
+                continue
+            if at[0] >= 0:
+                if state[i] == 2 and rest[i] < edge[0] - scale:
+                    state[i] = 1
                     wrong += 1
-            elif abs(state[i]) == 2 and rest * (0.5 * state[i]) < tube - scale and not _was_tight(rows, m, i):
-                state[i] //= 2
-                wrong += 1
+                elif state[i] <= 0 and rest[i] > edge[0] + scale:
+                    state[i] = 1
+                    wrong += 1
+            if at[1] >= 0:
+                if state[i] == -2 and rest[i] > edge[1] + scale:
+                    state[i] = -1
+                    wrong += 1
+                elif state[i] >= 0 and rest[i] < edge[1] - scale:
+                    state[i] = -1
+                    wrong += 1
         if wrong == 0:
-            return tube >= -scale
+            return edge[0] - edge[1] >= -scale
     return False
 
 
-@njit(cache=True, nogil=True)  # type: ignore[misc]
-def _was_tight(rows, m, i):  # type: ignore[no-untyped-def]
+@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[misc]
+def _held(rows, m, i):  # type: ignore[no-untyped-def]
     found = False
     for j in range(m):
         found = found or rows[j] == i
     return found
 
 
-@njit(cache=True, nogil=True)  # type: ignore[misc]
+@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[misc]
 def _eliminate(system):  # type: ignore[no-untyped-def]
     """Solve the augmented system in place by Gauss-Jordan with partial pivoting."""
     size = system.shape[0]
