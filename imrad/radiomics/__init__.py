@@ -6,13 +6,25 @@ from importlib import import_module
 from typing import Any
 
 _DOORS = {
+    "PreparedImage": "engine",
+    "RadiomicsSettings": "settings",
+    "extract": "engine",
+    "extract_image": "engine",
+    "feature_names": "engine",
+    "feature_table": "features",
+    "ComBat": "harmonise",
+    "Extraction": "cases",
     "Grid": "geometry",
     "GeometryLimits": "geometry",
     "Region": "regions",
     "Segment": "segmentation",
+    "ReadingSettings": "cases",
+    "extract_cases": "cases",
+    "extract_one": "cases",
     "list_segments": "regions",
     "open_image": "images",
     "parse_roi": "roi",
+    "read_cases": "cases",
     "read_image": "images",
     "read_region": "regions",
 }

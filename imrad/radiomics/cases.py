@@ -78,7 +78,7 @@ class Extraction:
         Columns ``patient``, ``case`` (and ``reader`` where given), then the features; the cases'
         order.
     failures : DataFrame
-        ``patient``, ``case``, ``error`` (its type) and ``message`` (one sentence).
+        ``patient``, ``case``, ``error`` (its type) and ``reason`` (one sentence).
     geometry : DataFrame
         ``patient``, ``case``, how each region was brought to its image, and what that cost.
     quality : DataFrame
@@ -219,7 +219,7 @@ def extract_cases(
     table = check_cases(cases) if isinstance(cases, pd.DataFrame) else read_cases(cases)
     if store is not None and not isinstance(store, Store):
         store = Store(Path(store))
-    items: list[dict[str, Any]] = [dict(row) for row in table.to_dict("records")]
+    items = [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
     keys = _keys(items, settings, reading, engine, workers, cluster, progress) if store is not None else {}
     for number, item in enumerate(items):
         item["key"] = keys.get(number, str(number))
@@ -243,15 +243,16 @@ def extract_cases(
 def extract_one(
     image: str | os.PathLike[str],
     mask: str | os.PathLike[str],
-    label: int | str | None = None,
     settings: RadiomicsSettings | None = None,
-    engine: Engine = "imrad",
     *,
+    label: int | str | None = None,
     roi: str | None = None,
-    patient: str | None = None,
+    engine: Engine = "imrad",
     reading: ReadingSettings | None = None,
-) -> Extraction:
-    """Extract the features of one case, in this process; parameters as in :func:`extract_cases`.
+) -> dict[str, float]:
+    """Extract the features of one image and one region, in this process.
+
+    Parameters are those of :func:`extract_cases` and the columns of its table.
 
     Raises
     ------
@@ -260,11 +261,13 @@ def extract_one(
     """
     if engine == "pyradiomics":
         _need_pyradiomics()
-    name = patient or Path(image).name.split(".")[0] or str(image)
-    item = {"patient": name, "case": name, "image": str(image), "mask": str(mask), "key": name}
-    item |= {"label": None if label is None else str(label), "roi": roi}
-    result = _extract(item, settings or RadiomicsSettings(), reading or ReadingSettings(), engine)
-    return _collect([item], [result])
+    item = {"case": "", "image": str(image), "mask": str(mask), "roi": roi}
+    item["label"] = None if label is None else str(label)
+    result = _extract(item, settings or RadiomicsSettings(), reading or ReadingSettings(thumbnails=0), engine)
+    if len(result["values"]) != 1:
+        message = f"the region has {len(result['values'])} parts; name an aggregation, or give a table of cases"
+        raise RegionError(message)
+    return dict(zip(result["names"], result["values"][0].tolist(), strict=True))
 
 
 def _need_pyradiomics() -> None:
@@ -342,11 +345,11 @@ def _run_case(
     try:
         return _extract(item, settings, reading, engine)
     except ImradError as error:
-        return {"error": type(error).__name__, "message": " ".join(str(error).split()), "transient": False}
+        return {"error": type(error).__name__, "reason": " ".join(str(error).split()), "transient": False}
     except Exception as error:  # noqa: BLE001 - one case that nobody foresaw must not end ten thousand others
         said = " ".join(str(error).split()) or "no reason given"
         message = f"unexpected {type(error).__name__} ({said}); check the case's files, and please report it"
-        return {"error": type(error).__name__, "message": message, "transient": True}
+        return {"error": type(error).__name__, "reason": message, "transient": True}
 
 
 def _extract(
@@ -549,7 +552,7 @@ def _collect(items: list[dict[str, Any]], results: list[dict[str, Any]]) -> Extr
         if with_reader:
             who["reader"] = item.get("reader")
         if "error" in result:
-            failures.append({**who, "error": result["error"], "message": result["message"]})
+            failures.append({**who, "error": result["error"], "reason": result["reason"]})
             continue
         geometry.append({**who, **result["geometry"]})
         for case, row, seen in zip(result["cases"], result["values"], result["quality"], strict=True):
@@ -562,7 +565,7 @@ def _collect(items: list[dict[str, Any]], results: list[dict[str, Any]]) -> Extr
     head = ["patient", "case", "reader"] if with_reader else ["patient", "case"]
     return Extraction(
         _table(features, head),
-        _table(failures, [*head, "error", "message"]),
+        _table(failures, [*head, "error", "reason"]),
         _table(geometry, head),
         _table(quality, head),
         pictures,
