@@ -1,0 +1,130 @@
+"""Grey levels and first-order statistics of the intensities in a region."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from imrad.exceptions import ImageError
+from imrad.radiomics.kernels import EPS, jit
+from imrad.radiomics.settings import FilterSettings
+
+__all__ = ["bin_edges", "first_order_features"]
+
+MOST_LEVELS = 2**20
+
+
+def bin_edges(values: npt.NDArray[Any], settings: FilterSettings) -> npt.NDArray[np.float64]:
+    """Return the lower edges of the grey levels, as pyradiomics sets them.
+
+    Parameters
+    ----------
+    values : array, shape (voxels,)
+        Intensities in their own type: pyradiomics computes the first edge in single precision for
+        single-precision images. Whole numbers are widened first, where pyradiomics wraps round
+        (an 8-bit image above 205 at bin width 25).
+
+    Raises
+    ------
+    ImageError
+        If intensities are not finite, or there would be more than a million levels.
+    """
+    low, high = values.min(), values.max()
+    if not (np.isfinite(low) and np.isfinite(high)):
+        message = "the region holds intensities that are not finite; replace them in the image first"
+        raise ImageError(message)
+    if settings.binCount is not None:
+        edges = np.histogram_bin_edges(values, settings.binCount).astype(np.float64)
+        edges[-1] += 1  # the largest intensity belongs to the last level
+        return edges
+    width = settings.binWidth
+    if np.issubdtype(values.dtype, np.integer):
+        low, high = float(low), float(high)
+    if (float(high) - float(low)) / width > MOST_LEVELS:
+        message = (
+            f"intensities from {low:g} to {high:g} give more than {MOST_LEVELS} grey levels at binWidth {width:g}; "
+            "choose a larger binWidth or a binCount"
+        )
+        raise ImageError(message)
+    edges = np.arange(low - (low % width), high + 2 * width, width)
+    return edges.astype(np.float64)
+
+
+@jit
+def _moments(values: Any, mean: float, shift: float) -> Any:
+    """Return central moments 2 to 4, the mean absolute deviation, and the sum of shifted squares."""
+    m2 = m3 = m4 = deviation = energy = 0.0
+    for n in range(values.size):
+        d = values[n] - mean
+        d2 = d * d
+        m2 += d2
+        m3 += d2 * d
+        m4 += d2 * d2
+        deviation += abs(d)
+        e = values[n] + shift
+        energy += e * e
+    count = values.size
+    return m2 / count, m3 / count, m4 / count, deviation / count, energy
+
+
+def percentile(ordered: npt.NDArray[np.float64], q: float) -> float:
+    """Return a percentile of ordered values, to the last bit that of ``numpy.percentile``."""
+    position = (ordered.size - 1) * (q / 100)
+    below = int(position)
+    a = float(ordered[below])
+    b = float(ordered[min(below + 1, ordered.size - 1)])
+    t = position - below
+    return b - (b - a) * (1 - t) if t >= 0.5 else a + (b - a) * t
+
+
+def first_order_features(
+    values: npt.NDArray[np.float64],
+    counts: npt.NDArray[np.int64],
+    settings: FilterSettings,
+    voxel_volume: float,
+) -> dict[str, float]:
+    """Return the first-order features.
+
+    Parameters
+    ----------
+    values : array, shape (voxels,)
+        Intensities.
+    counts : array
+        Voxels of each grey level that occurs.
+    voxel_volume : float
+        In mm^3.
+    """
+    ordered = np.sort(values)
+    # The mean decides what a flat region's noise looks like: summed as numpy sums it.
+    mean = float(values.sum() / values.size)
+    m2, m3, m4, deviation, energy = _moments(values, mean, float(settings.voxelArrayShift))
+    divisor = m2 if m2 != 0 else 1.0
+    p10, p25, p75, p90 = (percentile(ordered, q) for q in (10, 25, 75, 90))
+    middle = ordered[np.searchsorted(ordered, p10, "left") : np.searchsorted(ordered, p90, "right")]
+    robust = float(np.abs(middle - middle.mean()).mean()) if middle.size else float("nan")
+    share = counts / counts.sum()
+    half = ordered.size // 2
+    median = float(ordered[half]) if ordered.size % 2 else float((ordered[half - 1] + ordered[half]) / 2)
+    return {
+        "10Percentile": p10,
+        "90Percentile": p90,
+        "Energy": energy,
+        "Entropy": float(-(share * np.log2(share + EPS)).sum()),
+        "InterquartileRange": p75 - p25,
+        "Kurtosis": m4 / divisor**2,
+        "Maximum": float(ordered[-1]),
+        "MeanAbsoluteDeviation": deviation,
+        "Mean": mean,
+        "Median": median,
+        "Minimum": float(ordered[0]),
+        "Range": float(ordered[-1] - ordered[0]),
+        "RobustMeanAbsoluteDeviation": robust,
+        "RootMeanSquared": float(np.sqrt(energy / values.size)),
+        "Skewness": m3 / divisor**1.5,
+        "TotalEnergy": energy * voxel_volume,
+        "Uniformity": float((share**2).sum()),
+        "Variance": m2,
+        "StandardDeviation": float(np.sqrt(m2)),
+    }

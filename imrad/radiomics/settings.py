@@ -1,0 +1,367 @@
+"""Settings of feature extraction, under the keys of pyradiomics parameter files."""
+
+from __future__ import annotations
+
+import difflib
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from imrad.exceptions import ConfigError, InputError
+from imrad.radiomics.features import BY_NAME_ONLY, CLASSES, WITHOUT_VALUE
+
+__all__ = ["IMAGE_TYPES", "INTERPOLATORS", "FilterSettings", "RadiomicsSettings"]
+
+IMAGE_TYPES = (
+    "Original",
+    "Wavelet",
+    "LoG",
+    "Square",
+    "SquareRoot",
+    "Logarithm",
+    "Exponential",
+    "Gradient",
+    "LBP2D",
+    "LBP3D",
+)
+
+INTERPOLATORS = (
+    "sitkNearestNeighbor",
+    "sitkLinear",
+    "sitkBSpline",
+    "sitkGaussian",
+    "sitkLabelGaussian",
+    "sitkHammingWindowedSinc",
+    "sitkCosineWindowedSinc",
+    "sitkWelchWindowedSinc",
+    "sitkLanczosWindowedSinc",
+    "sitkBlackmanWindowedSinc",
+)
+
+_SEVEN = tuple(name for name in CLASSES if name != "shape2D")
+
+_BEFORE_FILTERS = (
+    "normalize",
+    "normalizeScale",
+    "removeOutliers",
+    "resampledPixelSpacing",
+    "interpolator",
+    "preCrop",
+    "padDistance",
+    "resegmentRange",
+    "resegmentMode",
+    "resegmentShape",
+    "minimumROIDimensions",
+    "minimumROISize",
+    "correctMask",
+    "geometryTolerance",
+    "label",
+    "label_channel",
+    "additionalInfo",
+    "logSupport",
+    "mode",
+)
+
+_VOXEL_KEYS = ("kernelRadius", "maskedKernel", "initValue", "voxelBatch")
+
+
+class FilterSettings(BaseModel):
+    """Settings that may also be given for one image type alone (``imageType: {LoG: {sigma: [3]}}``)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    binWidth: float = Field(25, gt=0, description="Width of a grey level, in intensity units; bins start at 0.")
+    binCount: int | None = Field(None, gt=0, description="Number of grey levels, instead of a width.")
+    force2D: bool = Field(False, description="Texture and wavelet within slices only.")
+    force2Ddimension: int = Field(0, ge=0, le=2, description="Axis across the slices: 0 is z, 1 is y, 2 is x.")
+    distances: tuple[int, ...] = Field((1,), description="Neighbour distances in voxels (GLCM, NGTDM, GLDM).")
+    weightingNorm: Literal["manhattan", "euclidean", "infinity", "no_weighting"] | None = Field(
+        None, description="Merge GLCM and GLRLM directions, weighted by this norm; default averages features."
+    )
+    symmetricalGLCM: bool = Field(True, description="Count each pair of voxels in both orders.")
+    gldm_a: int = Field(0, ge=0, description="Largest grey level difference of dependent voxels.")
+    voxelArrayShift: float = Field(0, description="Added to intensities in Energy, TotalEnergy and RootMeanSquared.")
+    wavelet: str = Field("coif1", description="Wavelet by its PyWavelets name.")
+    start_level: int = Field(0, ge=0, description="Wavelet levels to descend before the first one that is used.")
+    level: int = Field(1, ge=1, description="Number of wavelet levels.")
+    sigma: tuple[int | float, ...] = Field((), description="Widths of the Laplacian of Gaussian, in mm.")
+    gradientUseSpacing: bool = Field(True, description="Gradient per mm rather than per voxel.")
+    lbp2DRadius: float = Field(1, gt=0, description="Radius of the sampled circle, in voxels.")
+    lbp2DSamples: int = Field(8, ge=1, description="Number of samples on the circle.")
+    lbp2DMethod: Literal["default", "ror", "uniform", "var"] = Field("uniform", description="How patterns are coded.")
+    lbp3DLevels: int = Field(2, ge=1, description="Levels of the spherical harmonics.")
+    lbp3DIcosphereRadius: float = Field(1, gt=0, description="Radius of the sampled sphere, in voxels.")
+    lbp3DIcosphereSubdivision: int = Field(1, ge=0, description="Subdivisions of the icosahedron.")
+
+    @field_validator("distances")
+    @classmethod
+    def _positive_distances(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if not value or min(value) < 1 or len(set(value)) != len(value):
+            message = f"distances must be different whole numbers from 1 up, not {list(value)}"
+            raise ValueError(message)
+        return value
+
+    @field_validator("sigma")
+    @classmethod
+    def _positive_sigma(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if any(sigma <= 0 for sigma in value):
+            message = f"sigma must be above 0 mm, not {list(value)}"
+            raise ValueError(message)
+        return value
+
+    @field_validator("wavelet")
+    @classmethod
+    def _known_wavelet(cls, value: str) -> str:
+        import pywt
+
+        known = pywt.wavelist(kind="discrete")
+        if value not in known:
+            message = f"wavelet {value!r} is not one of PyWavelets' discrete wavelets{_nearest(value, known)}"
+            raise ValueError(message)
+        return value
+
+
+class RadiomicsSettings(FilterSettings):
+    """What is extracted, and how; a pyradiomics parameter file says it with the same keys.
+
+    The defaults are those of pyradiomics 3.0.1: the original image, all seven classes, bin width
+    25, no resampling.
+
+    Examples
+    --------
+    >>> RadiomicsSettings(imageType={"Original": {}, "LoG": {"sigma": [1, 3]}}, binWidth=10).binWidth
+    10.0
+    """
+
+    mode: Literal["pyradiomics", "ibsi"] = Field(
+        "pyradiomics",
+        description="pyradiomics' definitions, or those of the Image Biomarker Standardisation Initiative.",
+    )
+    imageType: dict[str, dict[str, Any]] = Field(
+        default_factory=lambda: {"Original": {}}, description="Image types, each with settings of its own."
+    )
+    featureClass: dict[str, tuple[str, ...]] = Field(
+        default_factory=lambda: {name: () for name in _SEVEN},
+        description="Feature classes, each with the features wanted (none named: all).",
+    )
+    label: int = Field(1, ge=1, description="Value of the region in the mask.")
+    label_channel: int = Field(0, ge=0, description="Channel of a mask with several components per voxel.")
+    normalize: bool = Field(False, description="Centre and scale the image by its own mean and standard deviation.")
+    normalizeScale: float = Field(1, gt=0, description="Factor after normalisation.")
+    removeOutliers: float | None = Field(None, gt=0, description="Clip at this many standard deviations.")
+    resampledPixelSpacing: tuple[float, float, float] | None = Field(
+        None, description="New voxel spacing in mm along x, y, z; 0 keeps an axis."
+    )
+    interpolator: str | None = Field("sitkBSpline", description="SimpleITK interpolator of the image.")
+    padDistance: int = Field(5, ge=0, description="Voxels kept around the region when cropping or resampling.")
+    preCrop: bool = Field(False, description="Crop to the region before filtering.")
+    resegmentRange: tuple[float, ...] | None = Field(None, description="Intensities kept in the region.")
+    resegmentMode: Literal["absolute", "relative", "sigma"] = Field("absolute", description="Meaning of the range.")
+    resegmentShape: bool = Field(False, description="Shape follows the re-segmented region too.")
+    minimumROIDimensions: int = Field(2, ge=1, le=3, description="Axes along which a region must exceed one voxel.")
+    minimumROISize: int | None = Field(None, gt=0, description="A region must have more voxels than this.")
+    correctMask: bool = Field(False, description="Resample a mask of another geometry onto the image.")
+    geometryTolerance: float = Field(1e-6, gt=0, description="Relative tolerance of equal geometry.")
+    additionalInfo: bool = Field(True, description="Accepted; diagnostics are not features and never among them.")
+    logSupport: Literal["pad", "full"] = Field(
+        "pad",
+        description="LoG after resampling: on the padded crop, as pyradiomics, or with the filter's full support.",
+    )
+
+    @field_validator("imageType", mode="before")
+    @classmethod
+    def _image_types(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping) or not value:
+            message = "imageType must name at least one image type, such as {Original: {}}"
+            raise ValueError(message)
+        settings = {}
+        for name, own in value.items():
+            if name not in IMAGE_TYPES:
+                message = f"imageType has no {name!r}{_nearest(str(name), IMAGE_TYPES)}"
+                raise ValueError(message)
+            own = dict(own or {})
+            for key in own:
+                if key in _BEFORE_FILTERS:
+                    message = f"{key} acts before the filters and cannot be set for {name} alone"
+                    raise ValueError(message)
+                _known_key(key, FilterSettings.model_fields, f"imageType {name}")
+            settings[name] = own
+        return settings
+
+    @field_validator("featureClass", mode="before")
+    @classmethod
+    def _feature_classes(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping) or not value:
+            message = "featureClass must name at least one class, such as {firstorder: []}"
+            raise ValueError(message)
+        wanted = {}
+        for name, features in value.items():
+            if name not in CLASSES:
+                message = f"featureClass has no {name!r}{_nearest(str(name), CLASSES)}"
+                raise ValueError(message)
+            wanted[name] = tuple(features or ())
+            for feature in wanted[name]:
+                _check_feature(name, str(feature))
+        return wanted
+
+    @field_validator("interpolator", mode="before")
+    @classmethod
+    def _interpolator(cls, value: Any) -> Any:
+        if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= len(INTERPOLATORS):
+            return INTERPOLATORS[value - 1]
+        if value is not None and value not in INTERPOLATORS:
+            message = f"interpolator {value!r} is not known{_nearest(str(value), INTERPOLATORS)}"
+            raise ValueError(message)
+        return value
+
+    @field_validator("resampledPixelSpacing")
+    @classmethod
+    def _spacing(cls, value: tuple[float, ...] | None) -> tuple[float, ...] | None:
+        if value is not None and min(value) < 0:
+            message = f"resampledPixelSpacing must not be negative, not {list(value)}"
+            raise ValueError(message)
+        return value
+
+    @field_validator("resegmentRange")
+    @classmethod
+    def _range(cls, value: tuple[float, ...] | None) -> tuple[float, ...] | None:
+        if value is not None and not 1 <= len(value) <= 2:
+            message = f"resegmentRange takes one or two thresholds, not {len(value)}"
+            raise ValueError(message)
+        return value
+
+    @model_validator(mode="after")
+    def _combinations(self) -> RadiomicsSettings:
+        if "shape2D" in self.featureClass and not self.force2D:
+            message = "featureClass shape2D needs force2D: true (and a region one voxel thick)"
+            raise ValueError(message)
+        if "LoG" in self.imageType and not self.for_image("LoG").sigma:
+            message = "imageType LoG needs sigma, the filter widths in mm: {LoG: {sigma: [1, 3]}}"
+            raise ValueError(message)
+        for name in self.imageType:
+            self.for_image(name)
+        return self
+
+    def for_image(self, image_type: str) -> FilterSettings:
+        """Return the settings that hold for one image type, its own over the common ones."""
+        common = {key: getattr(self, key) for key in FilterSettings.model_fields}
+        return FilterSettings(**{**common, **self.imageType.get(image_type, {})})
+
+    @classmethod
+    def from_yaml(cls, path: str | Path) -> RadiomicsSettings:
+        """Read a pyradiomics parameter file (YAML or JSON) as it is.
+
+        Parameters
+        ----------
+        path : path-like
+            A file with the sections ``imageType``, ``featureClass`` and ``setting``. A
+            ``voxelSetting`` section belongs to feature maps, which this engine does not make: it is
+            left out with a warning.
+
+        Raises
+        ------
+        ConfigError
+            If a key or a value cannot be used; the nearest valid key is named.
+        InputError
+            If the file cannot be read.
+        """
+        try:
+            content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            message = f"{path} cannot be read as a radiomics parameter file: {' '.join(str(error).split())}"
+            raise InputError(message) from error
+        return cls.from_parameters(content or {}, origin=str(path))
+
+    @classmethod
+    def from_parameters(cls, parameters: Mapping[str, Any], origin: str = "the parameters") -> RadiomicsSettings:
+        """Make settings of a parameter mapping with pyradiomics' sections.
+
+        Raises
+        ------
+        ConfigError
+            If a key or a value cannot be used; the nearest valid key is named.
+        """
+        sections = ("imageType", "featureClass", "setting", "voxelSetting")
+        try:
+            if not isinstance(parameters, Mapping):
+                message = f"needs the sections {', '.join(sections)}"
+                raise ValueError(message)
+            for key in parameters:
+                if key in cls.model_fields and key not in sections:
+                    message = f"{key} stands at the top; it belongs under 'setting'"
+                    raise ValueError(message)
+                _known_key(key, sections, "the file")
+            setting = dict(parameters.get("setting") or {})
+            for key in setting:
+                if key in _VOXEL_KEYS:
+                    message = f"{key} belongs to feature maps (voxelSetting), which imrad does not make"
+                    raise ValueError(message)
+                _known_key(key, [k for k in cls.model_fields if k not in sections], "setting")
+            chosen = {key: parameters[key] for key in ("imageType", "featureClass") if parameters.get(key)}
+            settings = cls(**setting, **chosen)
+        except ValidationError as error:
+            message = f"{origin}: {_sentence(error)}"
+            raise ConfigError(message) from error
+        except ValueError as error:
+            message = f"{origin}: {error}"
+            raise ConfigError(message) from error
+        if parameters.get("voxelSetting"):
+            warnings.warn(
+                f"{origin}: voxelSetting concerns feature maps, which imrad does not make; it was left out",
+                UserWarning,
+                stacklevel=2,
+            )
+        return settings
+
+    def to_parameters(self) -> dict[str, Any]:
+        """Return the settings as a pyradiomics parameter mapping (imrad's own keys left out)."""
+        own = {"imageType", "featureClass", "mode", "logSupport"}
+        setting = {}
+        for key, field in type(self).model_fields.items():
+            value = getattr(self, key)
+            if key in own or (value is None and field.default is None) or (key == "sigma" and not value):
+                continue
+            setting[key] = list(value) if isinstance(value, tuple) else value
+        return {
+            "imageType": {name: dict(own_settings) for name, own_settings in self.imageType.items()},
+            "featureClass": {name: list(features) for name, features in self.featureClass.items()},
+            "setting": setting,
+        }
+
+
+def _nearest(word: str, known: Any) -> str:
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    if not close:
+        lower = {str(k).lower(): k for k in known}
+        close = [lower[m] for m in difflib.get_close_matches(word.lower(), list(lower), n=1, cutoff=0.5)]
+    return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(map(str, known))}"
+
+
+def _known_key(key: Any, known: Any, where: str) -> None:
+    if key not in known:
+        message = f"{where} has no key {key!r}{_nearest(str(key), known)}"
+        raise ValueError(message)
+
+
+def _check_feature(feature_class: str, feature: str) -> None:
+    known = {**CLASSES[feature_class], **BY_NAME_ONLY.get(feature_class, {})}
+    if feature in known:
+        return
+    if feature in WITHOUT_VALUE.get(feature_class, {}):
+        message = (
+            f"{feature_class} {feature} has no value of its own: it equals {WITHOUT_VALUE[feature_class][feature]}"
+        )
+        raise ValueError(message)
+    message = f"featureClass {feature_class} has no feature {feature!r}{_nearest(feature, known)}"
+    raise ValueError(message)
+
+
+def _sentence(error: ValidationError) -> str:
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    text = str(first["msg"]).removeprefix("Value error, ")
+    return f"{where}: {text}" if where else text

@@ -1,0 +1,371 @@
+"""A region of interest, and the features of intensities in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from itertools import product
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from imrad.exceptions import RegionError
+from imrad.radiomics import kernels
+from imrad.radiomics.features import CLASSES
+from imrad.radiomics.firstorder import bin_edges, first_order_features
+from imrad.radiomics.settings import FilterSettings
+from imrad.radiomics.shape import shape2d_features, shape_features
+
+__all__ = ["RegionVoxels", "neighbour_steps"]
+
+Array = npt.NDArray[Any]
+
+# In the kernels' order: what each class calls the 16 features of its matrix.
+_MATRIX_NAMES = {
+    "glrlm": (
+        "GrayLevelNonUniformity",
+        "GrayLevelNonUniformityNormalized",
+        "GrayLevelVariance",
+        "HighGrayLevelRunEmphasis",
+        "LongRunEmphasis",
+        "LongRunHighGrayLevelEmphasis",
+        "LongRunLowGrayLevelEmphasis",
+        "LowGrayLevelRunEmphasis",
+        "RunEntropy",
+        "RunLengthNonUniformity",
+        "RunLengthNonUniformityNormalized",
+        "RunPercentage",
+        "RunVariance",
+        "ShortRunEmphasis",
+        "ShortRunHighGrayLevelEmphasis",
+        "ShortRunLowGrayLevelEmphasis",
+    ),
+    "glszm": (
+        "GrayLevelNonUniformity",
+        "GrayLevelNonUniformityNormalized",
+        "GrayLevelVariance",
+        "HighGrayLevelZoneEmphasis",
+        "LargeAreaEmphasis",
+        "LargeAreaHighGrayLevelEmphasis",
+        "LargeAreaLowGrayLevelEmphasis",
+        "LowGrayLevelZoneEmphasis",
+        "ZoneEntropy",
+        "SizeZoneNonUniformity",
+        "SizeZoneNonUniformityNormalized",
+        "ZonePercentage",
+        "ZoneVariance",
+        "SmallAreaEmphasis",
+        "SmallAreaHighGrayLevelEmphasis",
+        "SmallAreaLowGrayLevelEmphasis",
+    ),
+    "gldm": (
+        "GrayLevelNonUniformity",
+        "GrayLevelNonUniformityNormalized",
+        "GrayLevelVariance",
+        "HighGrayLevelEmphasis",
+        "LargeDependenceEmphasis",
+        "LargeDependenceHighGrayLevelEmphasis",
+        "LargeDependenceLowGrayLevelEmphasis",
+        "LowGrayLevelEmphasis",
+        "DependenceEntropy",
+        "DependenceNonUniformity",
+        "DependenceNonUniformityNormalized",
+        "DependencePercentage",
+        "DependenceVariance",
+        "SmallDependenceEmphasis",
+        "SmallDependenceHighGrayLevelEmphasis",
+        "SmallDependenceLowGrayLevelEmphasis",
+    ),
+}
+
+
+@lru_cache(maxsize=256)
+def neighbour_steps(shape: tuple[int, int, int], distances: tuple[int, ...], flat_axis: int | None = None) -> Array:
+    """Return one of each pair of opposite neighbour steps that fit into a box.
+
+    Parameters
+    ----------
+    shape : tuple
+        Of the box, along z, y, x; a step does not leave it.
+    distances : tuple of int
+        Largest component of a step.
+    flat_axis : int, optional
+        Axis along which no step goes.
+
+    Returns
+    -------
+    array of int, shape (steps, 3)
+        Along z, y, x; the first non-zero component is positive.
+    """
+    reach = max(distances)
+    steps = [
+        step
+        for step in product(range(reach, -reach - 1, -1), repeat=3)
+        if step > (0, 0, 0)
+        and max(map(abs, step)) in distances
+        and all(abs(s) < size for s, size in zip(step, shape, strict=True))
+        and (flat_axis is None or step[flat_axis] == 0)
+    ]
+    return np.array(steps, dtype=np.int64).reshape(-1, 3)
+
+
+@dataclass
+class _Grid:
+    """The flat, padded memory that the texture kernels run over."""
+
+    where: Array
+    starts: Array
+    stops: Array
+    size: int
+    steps: Array
+    offsets: Array
+    unit_steps: Array
+    unit_offsets: Array
+    neighbours: Array
+
+    def fill(self, values: Array) -> Array:
+        """Return flat memory with the values at the region's voxels and 0 elsewhere."""
+        out = np.zeros(self.size, np.int32)
+        out[self.where] = values
+        return out
+
+
+class RegionVoxels:
+    """The voxels of interest in their bounding box.
+
+    Parameters
+    ----------
+    inside : array of bool, shape (z, y, x)
+        Tight around the region.
+    spacing : tuple
+        In mm along x, y, z.
+    """
+
+    def __init__(self, inside: Array, spacing: tuple[float, float, float]) -> None:
+        self.inside = np.ascontiguousarray(inside)
+        self.spacing = spacing
+        self._grids: dict[tuple[tuple[int, ...], int | None], _Grid] = {}
+        self._reach: dict[int | None, Array] = {}
+
+    @cached_property
+    def indices(self) -> Array:
+        """Flat indices of the region's voxels in the box."""
+        return np.flatnonzero(self.inside)
+
+    @property
+    def voxels(self) -> int:
+        """Number of voxels."""
+        return int(self.indices.size)
+
+    def shape(self, feature_class: str, flat_axis: int = 0) -> dict[str, float]:
+        """Return the features of class ``shape``, or of ``shape2D`` across `flat_axis`."""
+        if feature_class == "shape":
+            return shape_features(self.inside, self.spacing)
+        if self.inside.shape[flat_axis] > 1:
+            message = (
+                f"shape2D needs a region one voxel thick along axis {'zyx'[flat_axis]}, this one has "
+                f"{self.inside.shape[flat_axis]}; take one slice or leave shape2D out"
+            )
+            raise RegionError(message)
+        steps = [step for axis, step in enumerate(self.spacing[::-1]) if axis != flat_axis]
+        return shape2d_features(self.inside.squeeze(axis=flat_axis), (steps[0], steps[1]))
+
+    def _grid(self, distances: tuple[int, ...], flat_axis: int | None) -> _Grid:
+        key = (distances, flat_axis)
+        if key in self._grids:
+            return self._grids[key]
+        pad = max(distances)
+        depth, height, width = self.inside.shape
+        padded = np.zeros((depth + 2 * pad, height + 2 * pad, width + 2 * pad), np.uint8)
+        padded[pad : pad + depth, pad : pad + height, pad : pad + width] = self.inside
+        flat = padded.ravel()
+        where = np.flatnonzero(flat)
+        row = where // padded.shape[2]
+        first = np.flatnonzero(np.diff(row, prepend=-1))
+        last = np.append(first[1:], row.size) - 1
+        strides = np.array([padded.shape[1] * padded.shape[2], padded.shape[2], 1])
+        steps = neighbour_steps(self.inside.shape, distances, flat_axis)
+        unit_steps = neighbour_steps(self.inside.shape, (1,), flat_axis)
+        if not len(steps) or not len(unit_steps):
+            message = "no two neighbours fit into this region's box; texture needs a region of several voxels"
+            raise RegionError(message)
+        offsets = steps @ strides
+        neighbours = np.zeros(flat.size, np.int32)
+        for offset in offsets:
+            neighbours[where] += flat[where + offset]
+            neighbours[where] += flat[where - offset]
+        grid = _Grid(
+            where=where,
+            starts=where[first],
+            stops=where[last] + 1,
+            size=flat.size,
+            steps=steps,
+            offsets=offsets,
+            unit_steps=unit_steps,
+            unit_offsets=unit_steps @ strides,
+            neighbours=neighbours,
+        )
+        reach = kernels.angle_reach(flat, grid.starts, grid.stops, grid.unit_offsets)
+        if not reach.all():
+            box = self.inside.view(np.uint8)
+            reach[~reach] = kernels.line_reach(box, np.array(box.shape), unit_steps[~reach])
+        self._reach[flat_axis] = reach
+        self._grids[key] = grid
+        return grid
+
+    def features(
+        self, values: Array, settings: FilterSettings, classes: Mapping[str, tuple[str, ...]]
+    ) -> dict[str, dict[str, float]]:
+        """Return the intensity and texture features of one image.
+
+        Parameters
+        ----------
+        values : array, shape (box) or (voxels,)
+            The image in the region's box, or its values at the region's voxels in memory order.
+        settings : FilterSettings
+            How grey levels and textures are made.
+        classes : mapping
+            The classes wanted; shape is not made here.
+
+        Returns
+        -------
+        dict
+            Class to feature to value.
+        """
+        if values.shape == self.inside.shape and values.ndim == 3:
+            values = values[self.inside]
+        edges = bin_edges(values, settings)
+        intensities = values.astype(np.float64)
+        levels = np.empty(intensities.size, np.int64)
+        kernels.digitise(intensities, edges, levels)
+        return self.level_features(intensities, levels, settings, classes)
+
+    def level_features(
+        self,
+        intensities: Array,
+        levels: Array,
+        settings: FilterSettings,
+        classes: Mapping[str, tuple[str, ...]],
+    ) -> dict[str, dict[str, float]]:
+        """Return the features of voxels whose grey levels (from 1) are known."""
+        grey, counts, ranks = kernels.compress(levels, int(levels.max()))
+        out: dict[str, dict[str, float]] = {}
+        texture = [name for name in classes if name in ("glcm", "glrlm", "glszm", "gldm", "ngtdm")]
+        if "firstorder" in classes:
+            voxel_volume = float(np.multiply.reduce(np.array(self.spacing)))
+            out["firstorder"] = first_order_features(intensities, counts, settings, voxel_volume)
+        if not texture:
+            return out
+        grid = self._grid(settings.distances, settings.force2Ddimension if settings.force2D else None)
+        flat = grid.fill(ranks)
+        count = grey.size
+        if "glcm" in classes:
+            out["glcm"] = self._co_occurrence(grid, flat, grey, settings)
+        if "glrlm" in classes:
+            out["glrlm"] = self._runs(grid, flat, grey, settings)
+        if "glszm" in classes:
+            rank, size = kernels.zones(flat, grid.starts, grid.stops, grid.unit_offsets)
+            matrix, sizes = kernels.zone_matrix(rank, size, count)
+            out["glszm"] = _named("glszm", kernels.matrix_features(matrix, grey, sizes))
+        if "gldm" in classes or "ngtdm" in classes:
+            both = np.concatenate([grid.offsets, -grid.offsets])
+            level_map = flat if int(grey[-1]) == count else grid.fill(levels)
+            number, difference, dependence = kernels.neighbourhood(
+                level_map, flat, grid.starts, grid.stops, both, grid.neighbours, count, settings.gldm_a
+            )
+            if "gldm" in classes:
+                sizes = np.arange(1, dependence.shape[1] + 1)
+                out["gldm"] = _named("gldm", kernels.matrix_features(dependence, grey, sizes))
+            if "ngtdm" in classes:
+                names = CLASSES["ngtdm"]
+                found = kernels.ngtdm_features(number, difference, grey)
+                out["ngtdm"] = dict(zip(names, found.tolist(), strict=True))
+        return out
+
+    def _step_lengths(self, steps: Array, norm: str) -> Array:
+        lengths = np.abs(steps) * np.array(self.spacing[::-1])
+        if norm == "infinity":
+            return lengths.max(axis=1)  # type: ignore[no-any-return]
+        if norm == "euclidean":
+            return np.sqrt((lengths**2).sum(axis=1))  # type: ignore[no-any-return]
+        return lengths.sum(axis=1)  # type: ignore[no-any-return]
+
+    def _co_occurrence(self, grid: _Grid, flat: Array, grey: Array, settings: FilterSettings) -> dict[str, float]:
+        norm = settings.weightingNorm
+        if norm is None:
+            weights = np.empty(0)
+        elif norm == "no_weighting":
+            weights = np.ones(len(grid.steps))
+        else:
+            weights = np.exp(-(self._step_lengths(grid.steps, norm) ** 2))
+        matrices = kernels.glcm_matrices(
+            flat, grid.starts, grid.stops, grid.offsets, weights, grey.size, settings.symmetricalGLCM
+        )
+        small = grey.size <= 4
+        found = kernels.glcm_features(matrices, grey, not small)
+        mean = _mean_of_directions(found)
+        if small:
+            mean[19] = _small_maximal_correlation(matrices)
+        return dict(zip(CLASSES["glcm"], mean.tolist(), strict=True))
+
+    def _runs(self, grid: _Grid, flat: Array, grey: Array, settings: FilterSettings) -> dict[str, float]:
+        longest = max(self.inside.shape)
+        matrices = kernels.run_matrices(flat, grid.starts, grid.stops, grid.unit_offsets, grey.size, longest)
+        # A direction in which no line meets the region twice says nothing of runs.
+        matrices[~self._reach[settings.force2Ddimension if settings.force2D else None]] = 0
+        norm = settings.weightingNorm
+        if norm is not None:
+            weights = (
+                np.ones(len(grid.unit_steps)) if norm == "no_weighting" else self._step_lengths(grid.unit_steps, norm)
+            )
+            matrices = (matrices * weights[:, None, None]).sum(axis=0, keepdims=True)
+        sizes = np.arange(1, longest + 1)
+        found = np.array([kernels.matrix_features(matrix, grey, sizes) for matrix in matrices])
+        return _named("glrlm", _mean_of_directions(found))
+
+
+def _named(feature_class: str, found: Array) -> dict[str, float]:
+    values = dict(zip(_MATRIX_NAMES[feature_class], found.tolist(), strict=True))
+    return {name: values[name] for name in CLASSES[feature_class]}
+
+
+def _mean_of_directions(found: Array) -> Array:
+    """Return the mean over directions that have a value; NaN where none has."""
+    valid = ~np.isnan(found)
+    number = valid.sum(axis=0)
+    total = np.where(valid, found, 0.0).sum(axis=0)
+    return np.where(number > 0, total / np.maximum(number, 1), np.nan)  # type: ignore[no-any-return]
+
+
+def _small_maximal_correlation(matrices: Array) -> float:
+    """Return MCC by the eigenvalues of Q itself.
+
+    With few grey levels the second eigenvalue is often 0 up to rounding, and whether its root exists
+    hangs on the last bit: the same operations as in pyradiomics give the same answer.
+    """
+    eps = kernels.EPS
+    totals = matrices.sum(axis=(1, 2))
+    if len(matrices) > 1:
+        matrices = matrices[totals > 0]
+        totals = totals[totals > 0]
+    levels = matrices.shape[1]
+    if len(matrices) == 1 and totals[0] == 0:
+        return float("nan")
+    if levels < 2:
+        return 1.0
+    if not len(matrices):
+        return float("nan")
+    p = np.ascontiguousarray(np.moveaxis(matrices / totals[:, None, None], 0, 2))
+    px = p.sum(axis=1)
+    py = p.sum(axis=0)
+    q = np.zeros((levels, levels, len(matrices)))
+    for k in range(levels):
+        q += (p[:, None, k, :] * p[None, :, k, :]) / (px[:, None, :] * py[None, None, k, :] + eps)
+    roots = np.linalg.eigvals(np.moveaxis(q, 2, 0))
+    roots.sort()
+    with np.errstate(invalid="ignore"):
+        second = np.sqrt(roots[:, -2])
+    valid = ~np.isnan(second)
+    return float(second[valid].mean().real) if valid.any() else float("nan")
