@@ -1,21 +1,22 @@
 """What no record of rows can see: parts that know the held-out patients from elsewhere.
 
-Three looks. One outer fold is fitted twice, the second time with its held-out rows and labels
-replaced by noise: what was learnt must be identical. The user's own parts are fitted twice more,
-on noise in place of the training rows: what was learnt must differ, or it was learnt before the
-split. And the arrays that a user's part carries or closes over are searched for the cohort's rows.
+One outer fold is fitted twice, the second time with its held-out rows and labels replaced by
+noise: what was learnt must be identical. The user's own parts get three more looks. They are
+fitted on noise in place of the training rows: what was learnt must differ, or it was learnt before
+the split. What they carry or close over is searched for the cohort's rows, and for models that
+were fitted already.
 """
 
 from __future__ import annotations
 
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 
 from imrad import content
 from imrad.evaluation import Fold
@@ -23,9 +24,10 @@ from imrad.exceptions import LeakError
 from imrad.phenotype.folds import Plan, Task, fit_fold
 from imrad.phenotype.learners import _probability
 from imrad.phenotype.selectors import FixedFeatures
+from imrad.phenotype.targets import Target
 from imrad.seeds import generator
 
-__all__ = ["check_canary", "inspect_parts"]
+__all__ = ["check_canary", "inspect_cuts", "inspect_parts"]
 
 
 _LIBRARIES = ("builtins", "imrad", "numpy", "pandas", "scipy", "sklearn")
@@ -110,19 +112,50 @@ def _learnt(part: str, what: Any, X: Any, y: Any, everyone: Any) -> str | None:
 
 
 def inspect_parts(own: Mapping[str, Any], X: np.ndarray[Any, Any], Y: pd.DataFrame) -> None:
-    """Search what the user's parts carry, close over or call by name for the cohort's rows.
+    """Search what the user's parts carry, close over or call by name for cohort rows and fitted models.
 
     Raises
     ------
     LeakError
-        Naming the step and the array.
+        Naming the step and where it was found.
     """
     for part, what in own.items():
-        for place, found in _reachable(what, "", set(), 0):
+        # What a clone forgets cannot leak.
+        for place, found in _reachable(clone(what) if isinstance(what, BaseEstimator) else what, "", set(), 0):
+            if isinstance(found, BaseEstimator):
+                message = (
+                    f"leak: {part} holds a {type(found).__name__} that was fitted before the split"
+                    f"{' (' + place.lstrip('.') + ')' if place else ''}; give it unfitted"
+                )
+                raise LeakError(message)
             if _is_cohort(found, X, Y):
                 message = (
                     f"leak: {part} holds the cohort's rows itself ({place.lstrip('.') or 'the object'}), the held-out "
                     "patients among them; learn everything in fit() from the rows it is given"
+                )
+                raise LeakError(message)
+
+
+def inspect_cuts(targets: Sequence[Target]) -> None:
+    """Refuse a cut-point given as a number that is the median or mean of all patients.
+
+    Raises
+    ------
+    LeakError
+        Naming the target.
+    """
+    for target in targets:
+        if callable(target.rule) or isinstance(target.rule, str) or not target.measured.any():
+            continue
+        known, cut = target.values[target.measured], float(target.rule)
+        # A round number is a cut-point that someone may have named beforehand.
+        if round(cut, 2) == cut:
+            continue
+        for name, value in (("median", np.median(known)), ("mean", known.mean())):
+            if abs(cut - value) <= 1e-12 * abs(value):
+                message = (
+                    f"leak: {target.name}/cut is the {name} of all patients ({cut:g}), the held-out ones among them; "
+                    "use cut='median', which is learnt in the fold, or a cut-point named beforehand"
                 )
                 raise LeakError(message)
 
@@ -134,6 +167,8 @@ def _reachable(what: Any, place: str, seen: set[int], depth: int) -> Iterator[tu
     if isinstance(what, np.ndarray | pd.DataFrame | pd.Series):
         yield place, what
         return
+    if isinstance(what, BaseEstimator) and any(name.endswith("_") and name[0] != "_" for name in vars(what)):
+        yield place, what
     for name, item in _parts_of(what):
         yield from _reachable(item, f"{place}{name}", seen, depth + 1)
 

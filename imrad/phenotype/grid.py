@@ -16,7 +16,7 @@ from imrad.exceptions import ConfigError, DuplicateError, InputError, NoOverlapE
 from imrad.execution import Progress, Store, map_tasks
 from imrad.phenotype import tables
 from imrad.phenotype.bundle import make_bundle
-from imrad.phenotype.canary import check_canary, inspect_parts
+from imrad.phenotype.canary import check_canary, inspect_cuts, inspect_parts
 from imrad.phenotype.classifiers import CLASSIFIERS
 from imrad.phenotype.controls import QUICK, block_rows, quick_plan, shuffled_row
 from imrad.phenotype.folds import STACKING, Plan, Task, fit_fold
@@ -194,6 +194,7 @@ class PhenotypeGrid:
         feasibility = check_feasibility(targets, splits, self.gates)
         able = [target for target, fit in zip(targets, feasibility["feasible"], strict=True) if fit]
         inspect_parts(self._own_parts(), plan.X, table)
+        inspect_cuts(targets)
         ledger = Ledger(plan.patients)
         runner = _Runner(self, plan, ledger, content.digest(splits.table))
 
