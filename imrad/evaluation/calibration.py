@@ -22,6 +22,7 @@ __all__ = [
     "bootstrap_calibration",
     "brier_interval",
     "brier_survival",
+    "calibration_cuts",
     "calibration_groups",
     "calibration_indices",
     "integrated_brier",
@@ -198,6 +199,15 @@ def calibration_groups(
         )
     columns = ["group", "predicted", "n", "events", "observed", "se_log", "low", "high"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def calibration_cuts(survival: npt.ArrayLike, n_groups: int = 5) -> FloatArray:
+    """Return the inner limits of prediction groups that rms::calibrate keeps over its resamples.
+
+    Quantiles of the predictions with 0 and 1 added.
+    """
+    predicted = np.asarray(survival, dtype=float)
+    return np.unique(np.quantile(np.concatenate(([0.0, 1.0], predicted)), np.linspace(0, 1, n_groups + 1)[1:-1]))
 
 
 def brier_survival(
