@@ -18,7 +18,7 @@ _DOORS = {
     "GeometryLimits": "geometry",
     "Region": "regions",
     "Segment": "segmentation",
-    "ReadingSettings": "cases",
+    "ReadingSettings": "extraction",
     "extract_cases": "cases",
     "extract_one": "cases",
     "list_segments": "regions",

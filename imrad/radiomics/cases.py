@@ -7,65 +7,27 @@ this code, and on nothing else: not on where, when or beside what it was compute
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
 
 from imrad import content
-from imrad.exceptions import DuplicateError, ImageError, ImradError, InputError, MissingExtraError, RegionError
+from imrad.exceptions import DuplicateError, ImradError, InputError, MissingExtraError, RegionError
 from imrad.execution import Progress, Store, map_tasks
-from imrad.radiomics.geometry import GeometryLimits, Grid, Mask, bounding_box
-from imrad.radiomics.images import MAX_VOXELS, OpenImage, open_image
-from imrad.radiomics.quality import inspect_case, thumbnail
-from imrad.radiomics.regions import Region, open_region, read_region
+from imrad.radiomics.extraction import Engine, ReadingSettings, extract_case
 from imrad.radiomics.settings import RadiomicsSettings
 
-__all__ = ["Extraction", "ReadingSettings", "extract_cases", "extract_one", "read_cases"]
+__all__ = ["Extraction", "extract_cases", "extract_one", "read_cases"]
 
-Engine = Literal["imrad", "pyradiomics"]
 _NEEDED = ("patient", "image", "mask")
 _OPTIONAL = ("case", "label", "roi", "reader", "series")
-
-
-class ReadingSettings(BaseModel):
-    """How images and regions are read, and what is refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    roi: str | None = Field(default=None, description="Region expression for cases that name neither label nor roi.")
-    regions: dict[str, str] = Field(
-        default_factory=dict, description="Named regions, such as tumour: '2|3', that roi may use."
-    )
-    aggregation: Literal["none", "mean", "volume_weighted_mean", "median", "maximum", "largest"] = Field(
-        default="none", description="How the parts of each(...) become one row per case; none keeps a row for each."
-    )
-    min_part_voxels: int = Field(default=1, ge=1, description="Smaller parts of each(...) are left out.")
-    max_shift_mm: float = Field(default=1.0, ge=0, description="Refuse a region whose grid is further off the image's.")
-    max_overlap_loss: float = Field(
-        default=0.05, ge=0, le=1, description="Refuse a region with more of it outside the image."
-    )
-    max_volume_change: float = Field(default=0.1, ge=0, description="Refuse a region that resampling changes more.")
-    fractional_threshold: float = Field(
-        default=0.5, ge=0, le=1, description="Fraction from which a voxel of a fractional segment counts."
-    )
-    max_voxels: int = Field(default=MAX_VOXELS, gt=0, description="Refuse larger images before decoding them.")
-    max_memory_mb: float = Field(default=4096, gt=0, description="Refuse a case that is estimated to need more memory.")
-    thumbnails: int = Field(
-        default=96, ge=0, le=512, description="Side of the contact sheet's pictures in pixels; 0: none."
-    )
-
-    @property
-    def limits(self) -> GeometryLimits:
-        """What bringing a region to its image may cost."""
-        return GeometryLimits(self.max_shift_mm, self.max_overlap_loss, self.max_volume_change)
 
 
 @dataclass(frozen=True)
@@ -83,6 +45,8 @@ class Extraction:
         ``patient``, ``case``, how each region was brought to its image, and what that cost.
     quality : DataFrame
         ``patient``, ``case``, and what :func:`imrad.radiomics.quality.inspect_case` found.
+    repeats : DataFrame
+        ``patient``, ``case``, ``perturbation``, then features: one row for each perturbation.
     thumbnails : dict
         (patient, case) to grey picture and outline, two arrays of uint8.
     """
@@ -91,12 +55,13 @@ class Extraction:
     failures: pd.DataFrame
     geometry: pd.DataFrame
     quality: pd.DataFrame
+    repeats: pd.DataFrame
     thumbnails: dict[tuple[str, str], tuple[NDArray[np.uint8], NDArray[np.uint8]]] = field(default_factory=dict)
 
     @property
     def digest(self) -> str:
         """Digest of all tables."""
-        return content.digest([self.features, self.failures, self.geometry, self.quality])
+        return content.digest([self.features, self.failures, self.geometry, self.quality, self.repeats])
 
 
 def read_cases(path: str | os.PathLike[str]) -> pd.DataFrame:
@@ -263,7 +228,7 @@ def extract_one(
         _need_pyradiomics()
     item = {"case": "", "image": str(image), "mask": str(mask), "roi": roi}
     item["label"] = None if label is None else str(label)
-    result = _extract(item, settings or RadiomicsSettings(), reading or ReadingSettings(thumbnails=0), engine)
+    result = extract_case(item, settings or RadiomicsSettings(), reading or ReadingSettings(thumbnails=0), engine)
     if len(result["values"]) != 1:
         message = f"the region has {len(result['values'])} parts; name an aggregation, or give a table of cases"
         raise RegionError(message)
@@ -343,7 +308,7 @@ def _run_case(
 ) -> dict[str, Any]:
     """Extract one case; what goes wrong is its result."""
     try:
-        return _extract(item, settings, reading, engine)
+        return extract_case(item, settings, reading, engine)
     except ImradError as error:
         return {"error": type(error).__name__, "reason": " ".join(str(error).split()), "transient": False}
     except Exception as error:  # noqa: BLE001 - one case that nobody foresaw must not end ten thousand others
@@ -352,200 +317,9 @@ def _run_case(
         return {"error": type(error).__name__, "reason": message, "transient": True}
 
 
-def _extract(
-    item: Mapping[str, Any], settings: RadiomicsSettings, reading: ReadingSettings, engine: Engine
-) -> dict[str, Any]:
-    image, region = _open_case(item, settings, reading)
-    first, last = _slices_needed(region, settings, engine)
-    needs_mb = estimate_memory_mb(region.grid, last - first, settings)
-    if needs_mb > reading.max_memory_mb:
-        size = " x ".join(str(n) for n in region.grid.size)
-        message = (
-            f"an image of {size} voxels needs about {needs_mb:.0f} MB, more than the {reading.max_memory_mb:g} MB "
-            f"allowed; crop it or raise max_memory_mb"
-        )
-        raise ImageError(message)
-    masks = [region.mask[first:last]]
-    names = [str(item["case"])]
-    if region.each:
-        found = [part for part in region.parts() if np.count_nonzero(part) >= reading.min_part_voxels]
-        if not found:
-            message = f"no part of the region has {reading.min_part_voxels} voxels; lower min_part_voxels"
-            raise RegionError(message)
-        masks = [part[first:last] for part in found]
-        names = [f"{item['case']}/{number}" for number in range(1, len(masks) + 1)]
-    slab = image.read(first, last)
-    import SimpleITK as sitk
-
-    values = sitk.GetArrayViewFromImage(slab)
-    _refuse_non_finite(values, region.mask[first:last])
-    grid = Grid.of(slab)
-    rows, sizes, quality = [], [], []
-    for mask in masks:
-        sizes.append(int(np.count_nonzero(mask)))
-        rows.append(_features(slab, grid.image(mask.view(np.uint8)), settings, engine))
-        common = settings.for_image("Original")
-        quality.append(
-            inspect_case(
-                values, mask, grid, modality=image.modality, bin_width=common.binWidth, bin_count=common.binCount
-            )
-        )
-    if region.each and reading.aggregation != "none":
-        rows, names = [_aggregate(rows, sizes, reading.aggregation)], [str(item["case"])]
-        quality = [
-            inspect_case(
-                values,
-                np.logical_or.reduce(masks),
-                grid,
-                modality=image.modality,
-                bin_width=common.binWidth,
-                bin_count=common.binCount,
-            )
-        ]
-    result: dict[str, Any] = {
-        "cases": names,
-        "names": list(rows[0]),
-        "values": np.array([[row[name] for name in rows[0]] for row in rows], dtype=float),
-        "quality": quality,
-        "geometry": {
-            "method": region.fit.method,
-            "shift_mm": region.fit.shift_mm,
-            "overlap_loss": region.fit.overlap_loss,
-            "volume_change": region.fit.volume_change,
-            "spacing_x_mm": region.grid.spacing_mm[0],
-            "spacing_y_mm": region.grid.spacing_mm[1],
-            "spacing_z_mm": region.grid.spacing_mm[2],
-            "segments": ", ".join(str(segment) for segment in region.segments),
-            "slices_read": f"{first + 1}-{last} of {region.grid.size[2]}",
-            "notes": "; ".join((*image.notes, *region.notes)),
-        },
-    }
-    if reading.thumbnails:
-        grey, outline = thumbnail(
-            values, region.mask[first:last], grid, modality=image.modality, size=reading.thumbnails
-        )
-        result["thumbnail"] = [grey, outline]
-    return result
-
-
-def _open_case(
-    item: Mapping[str, Any], settings: RadiomicsSettings, reading: ReadingSettings
-) -> tuple[OpenImage, Region]:
-    """Open image and region; a SEG or RTSTRUCT names the series to take from a folder of several."""
-    series = item.get("series")
-    mask = Path(str(item["mask"]))
-    if not Path(str(item["image"])).exists():
-        message = f"{item['image']} does not exist; check the path"
-        raise InputError(message)
-    if not mask.exists():
-        message = f"{mask} does not exist; check the path"
-        raise InputError(message)
-    try:
-        image = open_image(str(item["image"]), series=series, max_voxels=reading.max_voxels)
-    except ImageError:
-        named = open_region(mask, max_voxels=reading.max_voxels).series_uids if series is None else ()
-        if len(named) != 1:
-            raise
-        image = open_image(str(item["image"]), series=named[0], max_voxels=reading.max_voxels)
-    label, roi = item.get("label"), item.get("roi")
-    if label is None and roi is None:
-        roi = reading.roi
-    if label is None and roi is None and "label" in settings.model_fields_set:
-        label = str(settings.label)
-    region = read_region(
-        mask,
-        image,
-        label=label,
-        roi=roi,
-        definitions=reading.regions,
-        limits=reading.limits,
-        fractional_threshold=reading.fractional_threshold,
-        max_voxels=reading.max_voxels,
-    )
-    return image, region
-
-
-def _slices_needed(region: Region, settings: RadiomicsSettings, engine: Engine) -> tuple[int, int]:
-    """Return the slices that the features can depend on: all, unless it is certain that fewer will do.
-
-    Fewer will do where nothing looks at the whole image (normalisation, filters scaled by its
-    maximum, recursive filters) or at its grid's origin (resampling), and the wavelet, which wraps
-    around the image's ends, does not reach them.
-    """
-    n = region.grid.size[2]
-    box = bounding_box(region.mask)
-    local = (
-        engine == "imrad"
-        and set(settings.imageType) <= {"Original", "Wavelet"}
-        and not settings.normalize
-        and settings.removeOutliers is None
-        and settings.resampledPixelSpacing is None
-        and settings.mode == "pyradiomics"
-    )
-    if box is None or not local:
-        return 0, n
-    reach = 1
-    if "Wavelet" in settings.imageType:
-        import pywt
-
-        own = settings.for_image("Wavelet")
-        reach = pywt.Wavelet(own.wavelet).dec_len * 2 ** (own.start_level + own.level)
-    (low, high), _, _ = box
-    if "Wavelet" in settings.imageType and (low - reach < 0 or high + reach > n):
-        return 0, n
-    margin = max(reach, settings.padDistance) + 1
-    return max(0, low - margin), min(n, high + margin)
-
-
-def estimate_memory_mb(grid: Grid, n_slices: int, settings: RadiomicsSettings) -> float:
-    """Return about how many megabytes a case takes at its peak, apart from the libraries' own 250.
-
-    Decoded slab and its copy (8 bytes a voxel at worst), two masks of the whole grid and two of the slab.
-    """
-    x, y, z = grid.size
-    slab = x * y * n_slices
-    whole = settings.normalize or not set(settings.imageType) <= {"Original", "Wavelet", "LoG"}
-    per_voxel = 10 + (16 if whole else 0)
-    return float((2 * x * y * z + per_voxel * slab) / 1e6)
-
-
-def _refuse_non_finite(values: NDArray[Any], mask: Mask) -> None:
-    if values.dtype.kind != "f":
-        return
-    odd = int(np.count_nonzero(~np.isfinite(values[mask])))
-    if odd:
-        message = f"{odd} of {np.count_nonzero(mask)} voxels of the region are not finite; repair the image"
-        raise ImageError(message)
-
-
-def _features(image: Any, mask: Any, settings: RadiomicsSettings, engine: Engine) -> dict[str, float]:
-    """Call the engine on one image and one mask whose region has the value 1."""
-    from imrad.radiomics import engine as engines
-
-    run: Callable[..., Mapping[str, float]]
-    run = engines.extract_pyradiomics if engine == "pyradiomics" else engines.extract_image
-    return {str(name): float(value) for name, value in run(image, mask, settings, label=1).items()}
-
-
-def _aggregate(rows: list[dict[str, float]], sizes: list[int], how: str) -> dict[str, float]:
-    """Make one row of the parts' rows, largest part first."""
-    if how == "largest":
-        return rows[0]
-    table = np.array([[row[name] for name in rows[0]] for row in rows], dtype=float)
-    if how == "mean":
-        joined = table.mean(axis=0)
-    elif how == "volume_weighted_mean":
-        joined = np.average(table, axis=0, weights=np.asarray(sizes, dtype=float))
-    elif how == "median":
-        joined = np.median(table, axis=0)
-    else:
-        joined = table.max(axis=0)
-    return dict(zip(rows[0], joined.tolist(), strict=True))
-
-
 def _collect(items: list[dict[str, Any]], results: list[dict[str, Any]]) -> Extraction:
     with_reader = any(item.get("reader") for item in items)
-    features, failures, geometry, quality = [], [], [], []
+    features, failures, geometry, quality, repeats = [], [], [], [], []
     pictures: dict[tuple[str, str], tuple[NDArray[np.uint8], NDArray[np.uint8]]] = {}
     for item, result in zip(items, results, strict=True):
         who = {"patient": item["patient"], "case": item["case"]}
@@ -558,6 +332,9 @@ def _collect(items: list[dict[str, Any]], results: list[dict[str, Any]]) -> Extr
         for case, row, seen in zip(result["cases"], result["values"], result["quality"], strict=True):
             features.append({**who, "case": case, **dict(zip(result["names"], row.tolist(), strict=True))})
             quality.append({**who, "case": case, **seen})
+        for number, row in enumerate(result.get("repeats", ())):
+            values = dict(zip(result["names"], row.tolist(), strict=True))
+            repeats.append({**who, "perturbation": number, **values})
         if "thumbnail" in result:
             grey, outline = result["thumbnail"]
             reader = f"/{item['reader']}" if item.get("reader") else ""
@@ -568,6 +345,7 @@ def _collect(items: list[dict[str, Any]], results: list[dict[str, Any]]) -> Extr
         _table(failures, [*head, "error", "reason"]),
         _table(geometry, head),
         _table(quality, head),
+        _table(repeats, [*head, "perturbation"]),
         pictures,
     )
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import SimpleITK as sitk
@@ -21,9 +21,10 @@ from imrad.radiomics.geometry import Box, Grid, Mask, bounding_box
 from imrad.radiomics.kernels import jit
 from imrad.seeds import child_seed, generator
 
-__all__ = ["KINDS", "Perturbation", "Perturber", "draw_perturbations", "shuffle_voxels"]
+__all__ = ["KINDS", "Kind", "Perturbation", "Perturber", "draw_perturbations", "shuffle_voxels"]
 
-KINDS = ("rotation", "translation", "volume", "contour", "noise")
+Kind = Literal["rotation", "translation", "volume", "contour", "noise"]
+KINDS: tuple[Kind, ...] = ("rotation", "translation", "volume", "contour", "noise")
 """What a perturbation may change."""
 
 MAX_ROTATION_DEG = 13.0
@@ -68,7 +69,7 @@ class Perturbation:
     seed: int = 0
 
 
-def draw_perturbations(n: int, seed: int, kinds: tuple[str, ...] = KINDS) -> list[Perturbation]:
+def draw_perturbations(n: int, seed: int, kinds: tuple[Kind, ...] = KINDS) -> list[Perturbation]:
     """Draw a series of perturbations: angles and volumes evenly spread, shifts and their order at random.
 
     Parameters
