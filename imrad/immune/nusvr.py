@@ -287,11 +287,11 @@ def _finish(x, y, nu, cost, alpha, room, slack, over, answer):  # type: ignore[n
     state = np.zeros(n, dtype=np.int64)
     for i in range(n):
         for side in range(2):
-            sign = 1 if side == 0 else -1
+            facing = 1 if side == 0 else -1
             if room[side, i] < over[side, i] and alpha[side, i] > slack[side, i]:
-                state[i] = 2 * sign
+                state[i] = 2 * facing
             elif alpha[side, i] > slack[side, i]:
-                state[i] = sign
+                state[i] = facing
     rest = np.empty(n)
     base = np.empty(d)
     rows = np.empty(n, dtype=np.int64)
@@ -353,15 +353,19 @@ def _finish(x, y, nu, cost, alpha, room, slack, over, answer):  # type: ignore[n
         wrong = 0
         for side in range(2):
             sign = 1.0 if side == 0 else -1.0
-            inner, outer = -np.inf, np.inf
-            most, least = -1, -1
+            inner = -np.inf
+            outer = np.inf
+            most = -1
+            least = -1
             for i in range(n):
                 height = sign * rest[i]
                 if state[i] * sign == 2:
                     if height < outer:
-                        outer, least = height, i
+                        outer = height
+                        least = i
                 elif height > inner and state[i] * sign != 1:
-                    inner, most = height, i
+                    inner = height
+                    most = i
             if at[side] >= 0:
                 edge[side] = system[at[side], size]
             else:
@@ -387,20 +391,14 @@ def _finish(x, y, nu, cost, alpha, room, slack, over, answer):  # type: ignore[n
         for i in range(n):
             if _held(rows, m, i):
                 continue
-            if at[0] >= 0:
-                if state[i] == 2 and rest[i] < edge[0] - scale:
-                    state[i] = 1
-                    wrong += 1
-                elif state[i] <= 0 and rest[i] > edge[0] + scale:
-                    state[i] = 1
-                    wrong += 1
-            if at[1] >= 0:
-                if state[i] == -2 and rest[i] > edge[1] + scale:
-                    state[i] = -1
-                    wrong += 1
-                elif state[i] >= 0 and rest[i] < edge[1] - scale:
-                    state[i] = -1
-                    wrong += 1
+            above = rest[i] - edge[0] if at[0] >= 0 else 0.0
+            below = edge[1] - rest[i] if at[1] >= 0 else 0.0
+            if (state[i] == 2 and above < -scale) or (state[i] <= 0 and above > scale):
+                state[i] = 1
+                wrong += 1
+            if (state[i] == -2 and below < -scale) or (state[i] >= 0 and below > scale):
+                state[i] = -1
+                wrong += 1
         if wrong == 0:
             return edge[0] - edge[1] >= -scale
     return False
