@@ -21,7 +21,7 @@ from imrad.cohort.endpoints import (
     endpoint_known,
     endpoint_table,
     read_endpoint,
-    refuse_all_censored,
+    refuse_one_outcome,
 )
 from imrad.cohort.features import drop_mistyped, feature_table, one_row_per_patient, read_cases
 from imrad.cohort.schema import validate
@@ -30,7 +30,7 @@ from imrad.exceptions import CohortError, ConfigError, DuplicateError, NoOverlap
 __all__ = ["OnMissing", "assemble"]
 
 OnMissing = Literal["drop", "keep", "refuse"]
-_DEFAULT_ON_MISSING: dict[str, OnMissing] = {"clinical": "drop", "immune": "drop", "endpoint": "refuse"}
+_DEFAULT_ON_MISSING: dict[str, OnMissing | None] = {"clinical": "drop", "immune": "drop", "endpoint": None}
 _KEPT_IN_OBS = ("series", "scanner", "site")
 _QUALITY = "cibersort_"
 
@@ -68,12 +68,13 @@ def assemble(
         One row per patient, or TCGA aliquots of which one per patient is chosen; a column per target.
         Text columns and those beginning with ``cibersort_`` (p, correlation, RMSE) go to obs.
     endpoints : str, Endpoint, or several
-        What :func:`imrad.cohort.parse_endpoint` reads, such as ``"os=os_days,os_event"``.
+        What :func:`imrad.cohort.parse_endpoint` reads, such as ``"os=os_days,os_event"``; none is allowed.
     aggregation : str, optional
         What to do with several cases of a patient, a key of :data:`imrad.cohort.AGGREGATIONS`; None refuses them.
     on_missing : str or mapping, optional
         ``drop``, ``keep`` or ``refuse`` patients without a row in the ``clinical`` or ``immune`` table
-        or without an ``endpoint``; by default drop, drop and refuse.
+        or without an ``endpoint``; by default drop, drop and refuse (keep, where it is binary: a patient
+        may be not evaluable).
     var : DataFrame, optional
         Index feature name; columns feature_class, image_filter, unit, ibsi_code, robustness, as far
         as known. What is not given is read from the feature names.
@@ -116,10 +117,11 @@ def assemble(
     if immune is not None:
         targets, obs_immune = _immune(immune, sample_types, aliquot_rule, lost)
         patients = _common(patients, targets.index, "immune", policy["immune"], lost)
-    outcome = pd.concat([read_endpoint(people, item) for item in parsed], axis=1).reindex(patients)
+    read = [pd.DataFrame(index=people.index), *(read_endpoint(people, item) for item in parsed)]
+    outcome = pd.concat(read, axis=1).reindex(patients)
     patients = _with_endpoints(outcome, parsed, policy["endpoint"], lost)
     for item in parsed:
-        refuse_all_censored(outcome.loc[patients, keys.event_column(item.name)].dropna().to_numpy(), item.name)
+        refuse_one_outcome(outcome.loc[patients], item)
     used = {column for item in parsed for column in item.columns} | set(outcome.columns)
     rest = people.drop(columns=[name for name in people.columns if name in used]).reindex(patients)
     obs = _obs(rest, outcome.reindex(patients), about.reindex(patients), obs_immune)
@@ -141,7 +143,7 @@ def assemble(
     return adata
 
 
-def _policy(on_missing: OnMissing | Mapping[str, OnMissing] | None) -> dict[str, OnMissing]:
+def _policy(on_missing: OnMissing | Mapping[str, OnMissing] | None) -> dict[str, OnMissing | None]:
     given = dict.fromkeys(_DEFAULT_ON_MISSING, on_missing) if isinstance(on_missing, str) else dict(on_missing or {})
     wrong = [f"{name}: {value}" for name, value in given.items() if value not in ("drop", "keep", "refuse")]
     wrong += [str(name) for name in given if name not in _DEFAULT_ON_MISSING]
@@ -153,7 +155,7 @@ def _policy(on_missing: OnMissing | Mapping[str, OnMissing] | None) -> dict[str,
     return {**_DEFAULT_ON_MISSING, **given}
 
 
-def _common(left: pd.Index, right: pd.Index, name: str, policy: OnMissing, lost: Attrition) -> pd.Index:
+def _common(left: pd.Index, right: pd.Index, name: str, policy: OnMissing | None, lost: Attrition) -> pd.Index:
     present = left.isin(right)
     if not present.any():
         message = (
@@ -219,19 +221,22 @@ def _immune(
     return targets, table[aside]
 
 
-def _with_endpoints(outcome: pd.DataFrame, parsed: list[Endpoint], policy: OnMissing, lost: Attrition) -> pd.Index:
+def _with_endpoints(
+    outcome: pd.DataFrame, parsed: list[Endpoint], policy: OnMissing | None, lost: Attrition
+) -> pd.Index:
     patients = outcome.index
     for item in parsed:
         known = endpoint_known(outcome.loc[patients], item.name)
         absent = list(patients[~known])
-        if absent and policy == "refuse":
+        what = "response is" if item.kind == "binary" else "time and event are"
+        if absent and (policy == "refuse" or (policy is None and item.kind == "survival")):
             message = (
-                f"endpoint {item.name}: time and event are missing for {len(absent)} of {len(patients)} patients "
+                f"endpoint {item.name}: {what} missing for {len(absent)} of {len(patients)} patients "
                 f"({keys.some(absent)}); complete them, or name on_missing drop or keep for endpoints"
             )
             raise CohortError(message)
         if absent and policy == "drop":
-            lost.lose(f"endpoint {item.name}", list(patients), absent, "time and event are missing")
+            lost.lose(f"endpoint {item.name}", list(patients), absent, f"{what} missing")
             patients = patients[known.to_numpy()]
     if not len(patients):
         message = (

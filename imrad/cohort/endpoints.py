@@ -31,9 +31,12 @@ ENDPOINTS = {
     "rfs": ("Recurrence-free survival", "recurrence or death from any cause"),
     "efs": ("Event-free survival", "progression, recurrence, end of treatment for failure, or death"),
     "mfs": ("Metastasis-free survival", "distant metastasis or death from any cause"),
+    "response": ("Response", "complete or partial response by RECIST 1.1"),
+    "pcr": ("Pathological complete response", "no viable tumour in the resected specimen"),
     "ttp": ("Time to progression", "progression; deaths without it are censored"),
 }
 
+_BINARY = {"response", "pcr"}
 _HAPPENED = {
     "1",
     "1.0",
@@ -50,6 +53,10 @@ _HAPPENED = {
     "死亡",
 }
 _CENSORED = {"0", "0.0", "false", "no", "n", "alive", "living", "censored", "disease free", "否", "存活", "生存"}
+_RESPONDED = {"1", "1.0", "true", "yes", "y", "cr", "pr", "pcr", "response", "responder", "是", "有反应"}
+_NO_RESPONSE = {"0", "0.0", "false", "no", "n", "sd", "pd", "non-pcr", "npcr", "non-response", "non-responder", "否"}
+_NO_RESPONSE |= {"无反应", "no response"}
+_NOT_EVALUABLE = {"", "ne", "na", "nan", "n/a", "unknown", "not evaluable", "[not available]"}
 
 
 @dataclass(frozen=True)
@@ -70,6 +77,9 @@ class Endpoint:
         Columns of event dates, empty where none happened; the earliest counts.
     last : str
         Column of the last date at which the patient was known to be without the event.
+    response : str
+        Column of a binary endpoint (RECIST, pathological response, yes or no); the cohort then has one
+        column of the endpoint's name, 1.0, 0.0 or missing.
     """
 
     name: str
@@ -79,6 +89,12 @@ class Endpoint:
     start: str = ""
     event_dates: tuple[str, ...] = ()
     last: str = ""
+    response: str = ""
+
+    @property
+    def kind(self) -> str:
+        """``survival`` or ``binary``."""
+        return "binary" if self.response else "survival"
 
     @property
     def title(self) -> str:
@@ -93,15 +109,23 @@ class Endpoint:
     @property
     def columns(self) -> tuple[str, ...]:
         """The clinical columns that the endpoint is read from."""
+        if self.response:
+            return (self.response,)
         return (self.time, self.event) if self.time else (self.start, *self.event_dates, self.last)
+
+    @property
+    def obs_columns(self) -> tuple[str, ...]:
+        """The columns that the cohort has for it."""
+        return (self.name,) if self.response else (days_column(self.name), event_column(self.name))
 
 
 def parse_endpoint(text: str) -> Endpoint:
     """Read an endpoint from the command line or a config.
 
-    Three forms: ``os`` (the columns are ``os_days`` and ``os_event``); ``os=TIME,EVENT`` (the unit is
-    the ending of the time's name, ``os_months``, else days; ``OS.time:months`` states it); and
-    ``pfs=START,EVENT_DATE|EVENT_DATE,LAST_DATE`` (dates).
+    Four forms: ``os`` (the columns are ``os_days`` and ``os_event``); ``os=TIME,EVENT`` (the unit is
+    the ending of the time's name, ``os_months``, else days; ``OS.time:months`` states it);
+    ``pfs=START,EVENT_DATE|EVENT_DATE,LAST_DATE`` (dates); and ``response=COLUMN`` (binary: RECIST 1.1,
+    where CR and PR respond, SD and PD do not and NE is missing; pCR or non-pCR; yes or no; 1 or 0).
 
     Raises
     ------
@@ -110,13 +134,16 @@ def parse_endpoint(text: str) -> Endpoint:
     """
     name, equals, columns = (part.strip() for part in text.partition("="))
     parts = [part.strip() for part in columns.split(",")] if equals else [days_column(name), event_column(name)]
-    if not name.replace("_", "").isalnum() or len(parts) not in (2, 3) or not all(parts):
+    one_column_too_few = len(parts) == 1 and name.lower() in ENDPOINTS and name.lower() not in _BINARY
+    if one_column_too_few or not name.replace("_", "").isalnum() or len(parts) > 3 or not all(parts):
         message = (
-            f"endpoint {text!r} cannot be read; write NAME, NAME=TIME_COLUMN,EVENT_COLUMN "
-            "or NAME=START_DATE,EVENT_DATE|EVENT_DATE,LAST_DATE, such as os=os_days,os_event"
+            f"endpoint {text!r} cannot be read; write NAME, NAME=TIME_COLUMN,EVENT_COLUMN, "
+            "NAME=START_DATE,EVENT_DATE|EVENT_DATE,LAST_DATE or NAME=RESPONSE_COLUMN, such as os=os_days,os_event"
         )
         raise ConfigError(message)
     name = name.lower()
+    if len(parts) == 1:
+        return Endpoint(name, response=parts[0])
     if len(parts) == 3:
         dates = tuple(part.strip() for part in parts[1].split("|") if part.strip())
         return Endpoint(name, start=parts[0], event_dates=dates, last=parts[2])
@@ -137,7 +164,7 @@ def read_endpoint(clinical: pd.DataFrame, endpoint: Endpoint) -> pd.DataFrame:
     -------
     DataFrame
         Index as `clinical`; columns ``<name>_days`` (float) and ``<name>_event`` (1.0, 0.0); both
-        NaN where the endpoint is not known.
+        NaN where the endpoint is not known. Of a binary endpoint, one column of its name.
 
     Raises
     ------
@@ -154,6 +181,8 @@ def read_endpoint(clinical: pd.DataFrame, endpoint: Endpoint) -> pd.DataFrame:
             f"its columns are {some(clinical.columns, 12)}"
         )
         raise SchemaError(message)
+    if endpoint.response:
+        return _responses(clinical[endpoint.response], endpoint).to_frame(endpoint.name)
     if endpoint.time:
         days = _numbers(clinical[endpoint.time], endpoint) * DAYS_PER[endpoint.unit]
         event = _events(clinical[endpoint.event], endpoint)
@@ -196,6 +225,8 @@ def endpoint_known(obs: pd.DataFrame, name: str) -> pd.Series[bool]:
     SchemaError
         If the cohort has no such endpoint.
     """
+    if name in obs.columns and days_column(name) not in obs.columns:
+        return obs[name].notna()
     _need(obs, name)
     return obs[days_column(name)].notna() & obs[event_column(name)].notna()
 
@@ -255,6 +286,25 @@ def refuse_all_censored(event: np.ndarray[Any, Any], name: str) -> None:
         raise TooFewEventsError(message)
 
 
+def refuse_one_outcome(obs: pd.DataFrame, endpoint: Endpoint) -> None:
+    """Refuse an endpoint that is alike in all patients: all censored, or all of one response.
+
+    Raises
+    ------
+    TooFewEventsError
+        If no model can be fitted to it.
+    """
+    known = obs[endpoint.obs_columns[-1]].dropna().to_numpy(dtype=float)
+    if endpoint.kind == "survival":
+        refuse_all_censored(known, endpoint.name)
+    elif len(set(known)) < 2:
+        message = (
+            f"endpoint {endpoint.name}: all {len(known)} patients with a known response have the same one, "
+            "so no model can be fitted; check the column"
+        )
+        raise TooFewEventsError(message)
+
+
 def _need(obs: pd.DataFrame, name: str) -> None:
     if days_column(name) not in obs.columns or event_column(name) not in obs.columns:
         known = [column.removesuffix("_event") for column in map(str, obs.columns) if column.endswith("_event")]
@@ -309,6 +359,25 @@ def _events(column: pd.Series[Any], endpoint: Endpoint) -> pd.Series[float]:
     return events
 
 
+def _responses(column: pd.Series[Any], endpoint: Endpoint) -> pd.Series[float]:
+    def read(value: Any) -> float:
+        text = "" if pd.isna(value) else str(value).strip().lower()
+        if text in _NOT_EVALUABLE:
+            return np.nan
+        return 1.0 if text in _RESPONDED else 0.0 if text in _NO_RESPONSE else -1.0
+
+    responses = pd.Series([read(value) for value in column], index=column.index, dtype=float)
+    wrong = column.index[responses == -1.0]
+    if len(wrong):
+        values = sorted({str(column[name]) for name in wrong[:50]})
+        message = (
+            f"endpoint {endpoint.name}: the column {column.name} holds {some(values)} for {some(wrong)}; "
+            "it must hold RECIST (CR, PR, SD, PD, NE), pCR and non-pCR, yes and no, or 1 and 0"
+        )
+        raise CohortError(message)
+    return responses
+
+
 def _from_dates(clinical: pd.DataFrame, endpoint: Endpoint) -> tuple[pd.Series[float], pd.Series[float]]:
     def dates(column: str) -> pd.Series[Any]:
         read, wrong = to_dates(clinical[column])
@@ -340,8 +409,15 @@ def endpoint_table(endpoints: Sequence[Endpoint]) -> pd.DataFrame:
     """Return the endpoints as the table that a cohort carries in ``uns``."""
     return pd.DataFrame(
         [
-            {"name": item.name, "title": item.title, "event": item.definition, "columns": ", ".join(item.columns)}
+            {
+                "name": item.name,
+                "kind": item.kind,
+                "title": item.title,
+                "event": item.definition,
+                "columns": ", ".join(item.columns),
+            }
             for item in endpoints
         ],
-        columns=["name", "title", "event", "columns"],
+        columns=["name", "kind", "title", "event", "columns"],
+        dtype=object,
     )

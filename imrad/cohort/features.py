@@ -22,10 +22,24 @@ AGGREGATIONS = {
     "volume_weighted": "mean of each feature weighted by the case's volume",
     "largest": "the case with the largest volume (largest:COLUMN names the volume column)",
     "first": "the first case in the table",
-    "region": "every region's features side by side, prefixed with its name",
+    "region": "every region's (phase's, sequence's, time point's) features side by side, prefixed with its name",
 }
 
-_ABOUT_CASE = ("case", "region", "label", "series", "scanner", "site", "image", "mask", "reader", "timepoint")
+_ABOUT_CASE = (
+    "case",
+    "region",
+    "label",
+    "series",
+    "scanner",
+    "site",
+    "image",
+    "mask",
+    "reader",
+    "phase",
+    "sequence",
+    "timepoint",
+)
+_SIDE_BY_SIDE = ("region", "phase", "sequence", "timepoint", "label")
 _CLASSES = "shape2D|shape|firstorder|glcm|glrlm|glszm|gldm|ngtdm|deep"
 _FEATURE = re.compile(
     rf"(?:.*_)?(?P<filter>original|wavelet[^_]*|log-sigma-[0-9.-]+-mm(?:-3D)?|square|squareroot|logarithm|exponential"
@@ -224,9 +238,9 @@ _AGGREGATE = {"mean": _mean, "first": _first, "largest": _largest, "volume_weigh
 
 
 def _side_by_side(features: pd.DataFrame, about: pd.DataFrame) -> pd.DataFrame:
-    column = next((name for name in ("region", "label") if name in about.columns), None)
+    column = next((name for name in _SIDE_BY_SIDE if name in about.columns), None)
     if column is None:
-        message = "the aggregation 'region' needs a column region (or label) in the radiomics table; add it"
+        message = f"the aggregation 'region' needs one of the columns {', '.join(_SIDE_BY_SIDE)}; add it"
         raise SchemaError(message)
     region = about[column].map(str)
     pairs = pd.MultiIndex.from_arrays([features.index, region])

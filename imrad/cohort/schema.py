@@ -92,7 +92,11 @@ def _check_endpoints(adata: Any) -> None:
     table = adata.uns[keys.NAMESPACE].get("endpoints")
     if not isinstance(table, pd.DataFrame) or "name" not in table.columns:
         _refuse("no table of endpoints", 'uns["imrad"]["endpoints"] with a row per endpoint')
-    for name in table["name"]:
+    kinds = table["kind"] if "kind" in table else ["survival"] * len(table)
+    for name, kind in zip(table["name"], kinds, strict=True):
+        if kind == "binary":
+            _check_binary(adata, name)
+            continue
         pair = (keys.days_column(name), keys.event_column(name))
         missing = [column for column in pair if column not in columns]
         if missing:
@@ -100,6 +104,14 @@ def _check_endpoints(adata: Any) -> None:
         if not {adata.obs[column].dtype.kind for column in pair} <= set("biuf"):
             _refuse(f"text in {pair[0]} or {pair[1]}", "numbers: days, and 1 or 0")
         check_endpoint(adata.obs, name)
+
+
+def _check_binary(adata: Any, name: str) -> None:
+    if name not in adata.obs:
+        _refuse(f"no obs column {name}", "one column for the binary endpoint")
+    column = adata.obs[name]
+    if column.dtype.kind not in "biuf" or not column.dropna().isin([0.0, 1.0]).all():
+        _refuse(f"values other than 1 and 0 in {name}", "1.0, 0.0 or NaN for a binary endpoint")
 
 
 def _check_immune(table: Any, patients: pd.Index) -> None:

@@ -9,8 +9,11 @@ _ROOMS = {
     "draw_expression": "omics",
     "draw_mutations": "omics",
     "draw_phantom": "images",
+    "STUDIES": "standins",
+    "Standin": "standins",
     "load_tcga_blca": "tcga",
     "make_cohort": "synthetic",
+    "standin": "standins",
     "tcga_blca_tables": "tcga",
     "write_images": "images",
 }

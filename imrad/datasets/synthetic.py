@@ -17,7 +17,7 @@ from imrad.datasets.outcomes import draw_clinical, draw_response, draw_survival,
 from imrad.exceptions import ConfigError
 from imrad.seeds import generator
 
-__all__ = ["ENDPOINTS", "Population", "draw_tables", "make_cohort"]
+__all__ = ["ENDPOINTS", "Population", "draw_second_reader", "draw_tables", "make_cohort"]
 
 FloatArray = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -165,7 +165,7 @@ def make_cohort(
     truth = tables.pop("truth")
     adata = assemble(**tables, endpoints=ENDPOINTS)
     if readers == 2:
-        second, icc = _second_reader(tables["radiomics"].set_index("patient"), population, draw)
+        second, icc = draw_second_reader(tables["radiomics"].set_index("patient"), seed, draw)
         adata.obsm["reader_2"] = second.loc[adata.obs_names]
         truth["features"]["icc"] = icc
     adata.uns["truth"] = truth
@@ -330,13 +330,12 @@ def _as_target(name: str, latent: pd.Series[Any], population: Population) -> Flo
     return np.asarray(z)
 
 
-def _second_reader(first: pd.DataFrame, population: Population, draw: int) -> tuple[pd.DataFrame, FloatArray]:
-    rng = generator(population.seed, "second reader")
-    icc = np.round(rng.beta(5, 1.5, first.shape[1]), 3)
-    spread = first.std().to_numpy()
-    # Noise of variance s^2 (1 - icc) / icc on both readers would give that ICC; on one alone, twice as much.
-    sd = spread * np.sqrt(2 * (1 - icc) / np.maximum(icc, 0.05))
-    error = generator(population.seed, "second reader", draw).standard_normal(first.shape) * sd
+def draw_second_reader(first: pd.DataFrame, seed: int, draw: int) -> tuple[pd.DataFrame, FloatArray]:
+    """Draw another reader's features and the intraclass correlation of each feature."""
+    icc = np.round(generator(seed, "second reader icc").beta(5, 1.5, first.shape[1]), 3)
+    # Errors of variance s^2 (1 - icc) / icc on both readers give that ICC; on one alone, twice as much.
+    sd = first.std().to_numpy() * np.sqrt(2 * (1 - icc) / np.maximum(icc, 0.05))
+    error = generator(seed, "second reader", draw).standard_normal(first.shape) * sd
     return first + error, icc
 
 
@@ -347,7 +346,7 @@ def _truth(
         {
             "target": list(population.targets),
             "image_effect": [population.image_effect[name] for name in population.targets],
-            "survival_effect": [population.survival_effect[name] for name in population.targets],
+            "survival_effect": [population.survival_effect.get(name, 0.0) for name in population.targets],
             "block_1": [structure.signal_blocks[name][0] for name in population.targets],
             "block_2": [structure.signal_blocks[name][1] for name in population.targets],
         }

@@ -238,3 +238,21 @@ def test_feature_names_are_read_with_any_prefix():
     )
     assert var["image_filter"].tolist() == ["log-sigma-3-0-mm-3D", "lbp-3D-m1", "original", "", "original"]
     assert var["feature_class"].tolist() == ["glszm", "firstorder", "shape", "", "deep"]
+
+
+def test_a_cohort_may_have_a_response_or_no_endpoint_at_all(radiomics, clinical):
+    from imrad.cohort import validate
+
+    answers = clinical.assign(best=["CR", "PD", "NE", "SD", "PR"])
+    adata = assemble(radiomics, answers, endpoints=["response=best", "os"])
+    assert adata.obs["response"].tolist()[:1] == [0.0]
+    assert adata.obs["response"].isna().tolist() == [False, True, False, False]
+    assert adata.uns["imrad"]["endpoints"]["kind"].tolist() == ["binary", "survival"]
+    validate(adata)
+    assert assemble(radiomics, answers, endpoints="response=best", on_missing="drop").n_obs == 3
+    with pytest.raises(TooFewEventsError, match="all 4 patients with a known response have the same one"):
+        assemble(radiomics, clinical.assign(best="PD"), endpoints="response=best")
+    bare = assemble(radiomics, clinical, endpoints=())
+    assert bare.uns["imrad"]["endpoints"].empty
+    bare.obs["response"] = 2.0
+    validate(bare)

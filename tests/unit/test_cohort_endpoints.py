@@ -94,3 +94,14 @@ def test_survival_y_refuses_what_a_model_cannot_use():
         survival_y(clinical(os_days=[1.0, 2.0], os_event=[0.0, 0.0]), "os")
     with pytest.raises(SchemaError, match="no endpoint 'pfi'; it has os"):
         survival_y(obs, "pfi")
+
+
+def test_a_response_is_read_from_recist_or_from_words():
+    table = clinical(best=["CR", "PR", "SD", "PD", "NE", ""], pcr=["pCR", "non-pCR", "1", "0", "yes", "是"])
+    recist = read_endpoint(table, parse_endpoint("response=best"))
+    assert recist["response"].iloc[:4].tolist() == [1.0, 1.0, 0.0, 0.0]
+    assert recist["response"].iloc[4:].isna().all()
+    assert endpoint_known(recist, "response").tolist() == [True] * 4 + [False] * 2
+    assert read_endpoint(table, parse_endpoint("pcr=pcr"))["pcr"].tolist() == [1.0, 0.0, 1.0, 0.0, 1.0, 1.0]
+    with pytest.raises(CohortError, match="best holds better for P0"):
+        read_endpoint(clinical(best=["better"]), parse_endpoint("response=best"))
