@@ -46,6 +46,7 @@ COLUMNS: Final = (
     "study_date",
     "number",
     "description",
+    "manufacturer",
     "images",
     "bytes",
     "bucket",
@@ -68,11 +69,11 @@ _DROPS: Final = (
     (_words(r"smart\s*prep|bolus|monitor|premon|tracker|timing|test\s+inj"), "bolus tracking"),
     (_words(r"patient\s+protocol|^\s*protocol|dose|summary|screen\s*save|exam\s+text|report"), "protocol or dose page"),
     (
-        _words(r"(?<![a-z])(cor|coronal|coronals|sag|sagittal|sagittals|obl|oblique)(?![a-z])|reformat|curved"),
+        _words(r"(?<![a-z])(cor|sag|obl|oblique)(?![a-z])|coron|sagit|reformat|curved"),
         "reformat in another plane",
     ),
     (_words(r"(?<![a-z])(mpr|mip|minip|vrt|spo|3d|ray\s*sum|volume render\w*)(?![a-z])"), "reformat or projection"),
-    (_words(r"subtract|perfusion|(?<![a-z])(cbf|mtt|diff)(?![a-z])"), "derived map"),
+    (_words(r"subtract|perfusion|processed|(?<![a-z])(cbf|mtt|diff)(?![a-z])"), "derived map"),
 )
 _LUNG_KERNEL = _words(r"(?<![a-z])lungs?(?![a-z])|hi\s*-?res|hrct|bone|(?<![a-z0-9])b(6|7|8)\d[fs]?(?![0-9])")
 _SHARP_KERNEL = _words(
@@ -86,13 +87,17 @@ _ELSEWHERE = {
 }
 
 _PHASE_WORDS: Final = (
-    ("none", _words(r"(?<![a-z])(non|no|without|w/o)[\s_-]*(con|iv|enh|c\b)|non[\s_-]*contrast|unenh|native|plain")),
+    (
+        "none",
+        _words(r"(?<![a-z])(non|no|without|w/o)[\s_-]*(con|iv|enh|c\b)|non[\s_-]*contrast|unenh|native|plain|przed"),
+    ),
     ("none", _words(r"(?<![a-z])(pre|w/o|wo)(?![a-z])|(?<![a-z])i\s?-(?!\w)|^\s*-c(?![a-z])")),
     ("arterial", _words(r"(?<![a-z])art|cortico|(?<![a-z])cm\s+phase")),
     ("venous", _words(r"(?<![a-z])(ven|pv|portal|porto)|nephro")),
     ("delayed", _words(r"delay|excret|(?<![a-z])late(?![a-z])|(?<![0-9])\d{1,2}\s*min")),
     ("contrast", _words(r"(?<![a-z])(post|with|enhanced|omnipaque|isovue|contrast|w/(?!o))|\+\s*c(?![a-z])|i\s?\+")),
 )
+_SECONDS = _words(r"(?<![0-9])(\d{2,3})\s*sec")
 _PREFERENCE: Final = {"venous": 0, "delayed": 1, "arterial": 2, "contrast": 3, "unknown": 4, "none": 5}
 
 
@@ -113,6 +118,10 @@ def phase_of(description: str) -> str:
     for phase, words in _PHASE_WORDS:
         if words.search(description):
             return phase
+    delay = _SECONDS.search(description)
+    if delay is not None:
+        seconds = int(delay.group(1))
+        return "arterial" if seconds < 50 else "venous" if seconds <= 110 else "delayed"
     return "unknown"
 
 
