@@ -200,7 +200,7 @@ def choose_aliquots(
         {
             "label": [code.text for code in barcodes],
             "patient": [code.patient for code in barcodes],
-            "chosen": [not reason for reason in reasons],
+            "chosen": pd.Series([not reason for reason in reasons], dtype=bool),
             "reason": reasons,
         }
     )

@@ -42,8 +42,8 @@ _ABOUT_CASE = (
 _SIDE_BY_SIDE = ("region", "phase", "sequence", "timepoint", "label")
 _CLASSES = "shape2D|shape|firstorder|glcm|glrlm|glszm|gldm|ngtdm|deep"
 _FEATURE = re.compile(
-    rf"(?:.*_)?(?P<filter>original|wavelet[^_]*|log-sigma-[0-9.-]+-mm(?:-3D)?|square|squareroot|logarithm|exponential"
-    rf"|gradient|lbp-[^_]+)_(?P<class>{_CLASSES})_.+|(?:.*_)?(?P<bare>{_CLASSES})_.+"
+    rf"(?:.*[_:])?(?P<filter>original|wavelet[^_]*|log-sigma-[0-9.-]+-mm(?:-3D)?|square|squareroot|logarithm|exponential"
+    rf"|gradient|lbp-[^_]+)_(?P<class>{_CLASSES})_.+|(?:.*[_:])?(?P<bare>{_CLASSES})_.+"
 )
 _VOLUMES = ("shape_MeshVolume", "shape_VoxelVolume")
 
@@ -251,5 +251,5 @@ def _side_by_side(features: pd.DataFrame, about: pd.DataFrame) -> pd.DataFrame:
     parts = []
     for name in dict.fromkeys(region):
         part = features[(region == name).to_numpy()]
-        parts.append(part.add_prefix(f"{name}_"))
+        parts.append(part.add_prefix(f"{name}:"))
     return pd.concat(parts, axis=1).reindex(features.index.unique())

@@ -291,7 +291,7 @@ def _mutation(size: Size, seed: int) -> Standin:
     each = feature_names(107) if size == "full" else feature_names(40)
     targets = ("mut:EGFR", "mut:ERBB2", "TMB")
     population = Population(
-        features=tuple(f"{sequence}_{name}" for sequence in sequences for name in each),
+        features=tuple(f"{sequence}:{name}" for sequence in sequences for name in each),
         targets=targets,
         image_effect={"mut:EGFR": 1.5, "mut:ERBB2": 0.8, "TMB": 0.0},
         survival_effect={"mut:EGFR": -0.6},

@@ -105,7 +105,7 @@ def test_regions_stand_side_by_side(clinical):
         }
     )
     adata = assemble(cases, clinical, endpoints="os", aggregation="region")
-    assert list(adata.var_names) == ["wall_original_firstorder_Mean", "tumour_original_firstorder_Mean"]
+    assert list(adata.var_names) == ["wall:original_firstorder_Mean", "tumour:original_firstorder_Mean"]
     assert adata.X.tolist() == [[1.0, 2.0], [3.0, 4.0]]
     assert adata.var["feature_class"].tolist() == ["firstorder", "firstorder"]
     with pytest.raises(DuplicateError, match="p1 wall"):
@@ -229,7 +229,7 @@ def test_endpoints_cards_and_provenance_are_carried(radiomics, clinical):
 def test_feature_names_are_read_with_any_prefix():
     var = feature_table(
         [
-            "T2_log-sigma-3-0-mm-3D_glszm_ZoneEntropy",
+            "T2:log-sigma-3-0-mm-3D_glszm_ZoneEntropy",
             "lbp-3D-m1_firstorder_Mean",
             "bladder_shape_Flatness",
             "x",

@@ -79,9 +79,9 @@ def test_mutations_come_with_blocks_sites_and_two_time_points():
     assert set(adata.obsm["immune"]["mut:EGFR"].dropna()) == {0.0, 1.0}
     assert adata.obs["site"].nunique() == 3
     assert set(drawn.cohort("external").obs["site"]) == {"unseen_site"}
-    assert {name.split("_")[0] for name in adata.var_names} == {"baseline", "week6"}
-    assert "baseline_T1CE_original_shape_MeshVolume" in adata.var_names
-    assert adata.var.loc["week6_DCE_original_glcm_Contrast", "feature_class"] == "glcm"
+    assert {name.split(":")[0] for name in adata.var_names} == {"baseline", "week6"}
+    assert "baseline:T1CE:original_shape_MeshVolume" in adata.var_names
+    assert adata.var.loc["week6:DCE:original_glcm_Contrast", "feature_class"] == "glcm"
 
 
 def test_what_is_not_there_is_refused_by_name():
