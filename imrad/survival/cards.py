@@ -27,7 +27,7 @@ CARDS: tuple[Card, ...] = (
     Card(
         "UnivariateCox",
         "survival selector",
-        "Keeps columns by the Wald p value of a Cox model of each alone, per standard deviation, p optionally adjusted.",
+        "Keeps columns by the Wald p value of a Cox model of each alone, per SD, p optionally adjusted.",
         "p in [0, 1]",
         "",
         "doi:10.1111/j.2517-6161.1972.tb00899.x",
