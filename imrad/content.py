@@ -95,7 +95,9 @@ def _array_bytes(array: np.ndarray[Any, Any]) -> bytes:
 
 def _table_parts(table: pd.DataFrame) -> Iterator[bytes]:
     names = [name for name in table.index.names if name is not None]
-    flat = table.reset_index(names) if names else table
+    flat = (
+        table.reset_index(names, names=[f"index {n}" if n in table.columns else n for n in names]) if names else table
+    )
     columns = sorted(flat.columns, key=str)
     yield f"table{len(flat)}".encode()
     rows = [hashlib.sha256() for _ in range(len(flat))]

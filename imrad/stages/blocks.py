@@ -67,8 +67,9 @@ def clinical_block(data: AnnData, wanted: Sequence[str] | None) -> pd.DataFrame:
     names = [name for name in CLINICAL if name in data.obs] if wanted is None else list(wanted)
     for name in names:
         if name not in data.obs:
-            message = f"unknown clinical column '{name}'{nearest(name, data.obs.columns)}"
-            raise ConfigError(f"{message}; the cohort has {', '.join(map(str, data.obs.columns))}")
+            known = ", ".join(map(str, data.obs.columns))
+            message = f"unknown clinical column '{name}'{nearest(name, data.obs.columns)}; the cohort has {known}"
+            raise ConfigError(message)
     block = pd.DataFrame(index=data.obs_names.astype(str))
     for name in names:
         column = data.obs[name]

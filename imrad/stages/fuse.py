@@ -9,11 +9,10 @@ import pandas as pd
 from pydantic import Field
 
 from imrad.config import parse_settings
-from imrad.evaluation import SplitTable
 from imrad.exceptions import ConfigError, FeasibilityError, TooFewEventsError
 from imrad.stages import blocks, proof
 from imrad.stages.results import write_results
-from imrad.survival.settings import FusionSettings
+from imrad.survival.settings import SurvivalSettings
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -27,11 +26,11 @@ CODE = ("imrad.stages.fuse", "imrad.stages.blocks", "imrad.survival", "imrad.eva
 
 TABLES = (
     *("models", "coefficients", "risk", "pairs", "horizons", "calibration", "net_benefit", "curves", "path", "ph"),
-    *("robustness", "subgroups", "explanations", "groups", "cox", "nomogram"),
+    *("robustness", "subgroups", "explanations", "groups", "folds", "path_coefficients", "cox", "nomogram"),
 )
 
 
-class FuseStageSettings(FusionSettings):
+class FuseStageSettings(SurvivalSettings):
     """The fusion's settings, and which columns of the cohort its blocks are."""
 
     endpoints: tuple[str, ...] = Field(default=(), description="Endpoints, such as os and pfi; else all of the cohort.")
@@ -86,19 +85,17 @@ def _one(
     with run.stage(f"fuse-{name}", settings=options, inputs=inputs, code=CODE) as stage:
         if stage.fresh:
             return [f"{name}: nothing to do"]
-        from imrad import cohort
         from imrad.evaluation import CrossFitted
         from imrad.survival import SurvivalFusion
 
         kept = settings.model_dump(exclude={"endpoints", "clinical", "immune", "volume", "extra_blocks"})
         fusion = SurvivalFusion(
-            **kept, seed=run.config.seed, workers=workers, store=stage.store, progress=progress, name=name
+            **kept, seed=run.config.seed, workers=workers, store=stage.store, progress=progress, endpoint=name
         )
         phenotype = CrossFitted(run.read("phenotype/crossfit.csv")) if run.has("phenotype/crossfit.csv") else None
         try:
-            kept_rows = cohort.endpoint_known(data.obs, name).to_numpy()
-            data, splits = data[kept_rows], _kept(proof.read_splits(run), data.obs_names[kept_rows])
-            result = fusion.run(cohort.survival_y(data.obs, name), _blocks(data, settings), splits, phenotype)
+            y = data.obs[[f"{name}_days", f"{name}_event"]].astype(float)
+            result = fusion.run(y, _blocks(data, settings), proof.read_splits(run), phenotype)
         except (FeasibilityError, TooFewEventsError) as error:
             stage.skip(str(error))
             return [f"{name}: skipped, {error}"]
@@ -112,12 +109,6 @@ def _one(
         proof.record(run, stage, result.ledger)
         write_results(run)
         return [f"{name}: {result.verdict['sentence']}"]
-
-
-def _kept(splits: SplitTable, patients: pd.Index[str]) -> SplitTable:
-    """Restrict the split table to the patients whose endpoint is known."""
-    table = splits.table
-    return SplitTable(table[table["patient"].isin(patients)].reset_index(drop=True))
 
 
 def _blocks(data: AnnData, settings: FuseStageSettings) -> dict[str, pd.DataFrame]:

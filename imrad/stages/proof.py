@@ -35,8 +35,6 @@ def record(run: Run, stage: Stage, ledger: Ledger) -> None:
     LeakError
         With the name of the step, if a fit saw a held-out patient.
     """
-    splits = read_splits(run)
-    check_ledger(ledger.frame(), ledger.sets(), splits)
     stage.plain(f"ledger/{stage.name}.zip", ledger.to_plain())
     merged = Ledger(ledger.patients)
     # A stage that is being redone is no longer in the record; parts of others are.
@@ -44,7 +42,7 @@ def record(run: Run, stage: Stage, ledger: Ledger) -> None:
     for name in sorted([*names, stage.name]):
         merged.merge(Ledger.from_plain(ledger.patients, content.load(run.folder / f"ledger/{name}.zip")))
     frame: pd.DataFrame = merged.frame()
-    check_ledger(frame, merged.sets(), splits)
+    check_ledger(frame, merged.sets(), read_splits(run))
     with content.write_atomically(run.folder / "ledger.csv") as temporary:
         frame.to_csv(temporary, index=False, lineterminator="\n")
     with content.write_atomically(run.folder / "ledger_sets.json") as temporary:
