@@ -32,8 +32,10 @@ def validate(adata: Any) -> None:
     """
     _check_patients(adata)
     _check_features(adata)
-    if len(adata.layers):
-        _refuse(f"the layers {keys.some(adata.layers)}", "X alone, raw as extracted: scale and impute in the fold")
+    # anndata from 0.13 lists X itself under None.
+    layers = [name for name in adata.layers if name is not None]
+    if layers:
+        _refuse(f"the layers {keys.some(layers)}", "X alone, raw as extracted: scale and impute in the fold")
     if keys.IMMUNE in adata.obsm:
         _check_immune(adata.obsm[keys.IMMUNE], adata.obs_names)
     _check_namespace(adata)

@@ -1,3 +1,4 @@
+import gc
 import hashlib
 
 import numpy as np
@@ -46,6 +47,8 @@ def test_the_series_and_the_nifti_hold_the_same_image(study):
     np.testing.assert_array_equal(sitk.GetArrayFromImage(series), sitk.GetArrayFromImage(volume))
 
 
+# highdicom keeps an in-memory database per image and never closes it.
+@pytest.mark.filterwarnings("ignore:unclosed database:ResourceWarning")
 def test_the_segmentation_decodes_to_the_mask_in_another_program(study):
     highdicom = pytest.importorskip("highdicom")
     _, folder, written = study
@@ -60,6 +63,8 @@ def test_the_segmentation_decodes_to_the_mask_in_another_program(study):
     np.testing.assert_array_equal(decoded, expected[slices[0] : slices[-1] + 1])
     image_uids = {str(item[2]) for item in seg.get_source_image_uids()}
     assert len(image_uids) == len(sorted((folder / first["image"]).iterdir()))
+    del seg, volume
+    gc.collect()
 
 
 def test_size_and_texture_of_the_tumour_follow_the_cohort():

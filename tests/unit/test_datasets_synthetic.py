@@ -86,6 +86,7 @@ def cox(adata, *columns):
     return CoxPHFitter().fit(table, "os_days", "os_event").params_
 
 
+@pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning")
 def test_a_cox_model_finds_the_planted_hazards_and_zero_where_there_is_none():
     adata = make_cohort(
         4000,
