@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
+import math
 import os
+import struct
+import zlib
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -95,6 +99,8 @@ class VolumeFile:
     def read(self, first: int = 0, last: int | None = None) -> sitk.Image:
         """Read the file and return its slices `first` to `last` (excluded)."""
         size = [int(n) for n in self._reader.GetSize()]
+        if self.path.name.endswith((".nii", ".nii.gz")):
+            _check_nifti(self.path)
         try:
             if len(size) > 3:
                 self._reader.SetExtractSize(size[:3] + [0] * (len(size) - 3))
@@ -130,6 +136,57 @@ def _unreadable(path: Path, error: RuntimeError) -> InputError | GeometryError:
     if "Unable to determine ImageIO" in str(error):
         return InputError(f"{path} is damaged or no NIfTI, NRRD, MetaImage or DICOM file; check it or fetch it again")
     return InputError(f"{path} is damaged or truncated ({reason}); fetch it again")
+
+
+def _check_nifti(path: Path) -> None:
+    """Refuse a NIfTI file that ends early: ITK would fill what is missing with zeros."""
+    with path.open("rb") as handle:
+        packed = handle.read(2) == b"\x1f\x8b"
+    try:
+        with gzip.open(path) if packed else path.open("rb") as handle:
+            needed = _nifti_bytes(handle.read(540))
+        if packed:
+            with path.open("rb") as handle:
+                handle.seek(-4, os.SEEK_END)
+                # The last four bytes of a gzip file are the length of what it holds.
+                if struct.unpack("<I", handle.read())[0] == needed % (1 << 32):
+                    return
+            found = _length(path, needed)
+        else:
+            found = path.stat().st_size
+    except (OSError, EOFError, struct.error, zlib.error) as error:
+        message = f"{path} is damaged or truncated ({error}); fetch it again"
+        raise InputError(message) from error
+    if found < needed:
+        message = f"{path} is damaged or truncated: {found} bytes where its header announces {needed}; fetch it again"
+        raise InputError(message)
+
+
+def _nifti_bytes(header: bytes) -> int:
+    """Return the bytes that a NIfTI-1 or NIfTI-2 file needs, by its header."""
+    order = "<" if struct.unpack("<i", header[:4])[0] in (348, 540) else ">"
+    if struct.unpack(f"{order}i", header[:4])[0] == 540:
+        (bits,) = struct.unpack(f"{order}h", header[14:16])
+        dims = struct.unpack(f"{order}8q", header[16:80])
+        (offset,) = struct.unpack(f"{order}q", header[168:176])
+    else:
+        dims = struct.unpack(f"{order}8h", header[40:56])
+        (bits,) = struct.unpack(f"{order}h", header[72:74])
+        (offset,) = struct.unpack(f"{order}f", header[108:112])
+    n_voxels: int = math.prod(max(1, n) for n in dims[1 : 1 + dims[0]])
+    return int(offset) + n_voxels * int(bits) // 8
+
+
+def _length(path: Path, enough: int) -> int:
+    """Return how many bytes a gzip file holds, up to `enough`, without keeping them."""
+    length = 0
+    with gzip.open(path) as handle:
+        while length < enough:
+            part = handle.read(1 << 20)
+            if not part:
+                break
+            length += len(part)
+    return length
 
 
 class VoxelsInMemory:
