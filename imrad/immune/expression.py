@@ -54,12 +54,13 @@ class Expression:
         """Return values as read, float64 of shape (n_samples, n_genes), contiguous."""
         rows = self._rows if genes is None else self._rows[self.genes.get_indexer(pd.Index(genes))]
         plain = rows < self._values.shape[0]
+        if plain.all() and len(rows) > 0.2 * self._values.shape[0]:
+            whole = np.ascontiguousarray(self._values[:, samples].T)
+            return np.take(whole, rows, axis=1).astype(np.float64, copy=False)
         width = len(range(*samples.indices(len(self.samples))))
         block = np.empty((width, len(rows)), dtype=np.float64)
-        if plain.all():
-            block[:] = self._values[rows, samples].T
-        else:
-            block[:, plain] = self._values[rows[plain], samples].T
+        block[:, plain] = self._values[rows[plain], samples].T
+        if not plain.all():
             block[:, ~plain] = self._collapsed[rows[~plain] - self._values.shape[0], samples].T
         return block
 

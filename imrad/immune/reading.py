@@ -72,7 +72,7 @@ def read_expression(
         raise InputError(message)
     try:
         if source.suffix.lower() in (".parquet", ".pq"):
-            return _labelled(pd.read_parquet(source), source)
+            return _read_parquet(source)
         if _is_star(source):
             return _read_star([source], value, samples or {})
         return _read_text(source)
@@ -150,18 +150,35 @@ def _star_sample(path: Path, samples: Mapping[str, str]) -> str:
     return next((str(samples[key]) for key in (path.name, path.parent.name, uuid, str(path)) if key in samples), uuid)
 
 
-def _labelled(table: pd.DataFrame, source: Path) -> pd.DataFrame:
-    text = [name for name in table.columns if not pd.api.types.is_numeric_dtype(table[name].dtype)]
-    if isinstance(table.index, pd.RangeIndex) and text:
-        label = next((name for name in text if str(name).lower() in _LABELS), text[0])
-        table = table.set_index(label)
-    extra = [name for name in table.columns if str(name).lower() in _ANNOTATION]
-    table = table.drop(columns=extra)
-    if table.empty:
-        message = f"expression file {source} holds no values"
-        raise InputError(message)
-    table.index = pd.Index([str(name).strip() for name in table.index])
-    return table
+def _read_parquet(source: Path) -> pd.DataFrame:
+    """Read a matrix column by column into one array, so that it is never in memory twice."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(source, memory_map=True) as file:
+        schema = file.schema_arrow
+        numbers = [
+            field.name for field in schema if pa.types.is_integer(field.type) or pa.types.is_floating(field.type)
+        ]
+        text = [field.name for field in schema if field.name not in numbers]
+        stored = [name for name in (schema.pandas_metadata or {}).get("index_columns", []) if isinstance(name, str)]
+        named = [name for name in text if name.lower() in _LABELS]
+        label = next((name for name in (*stored, *named, *text) if name in schema.names), "")
+        kept = [name for name in numbers if name != label and name.lower() not in _ANNOTATION]
+        if not kept or not label:
+            message = f"expression file {source} needs one column of labels and columns of numbers"
+            raise InputError(message)
+        odd = [name for name in text if name != label and name.lower() not in _ANNOTATION]
+        if odd:
+            message = f"expression file {source} holds text among its values (column {odd[0]!r}); give numbers only"
+            raise InputError(message)
+        labels = [str(name).strip() for name in file.read([label]).column(0).to_pylist()]
+        values = np.empty((len(labels), len(kept)), dtype=np.float64, order="F")
+        for start in range(0, len(kept), 64):
+            batch = file.read(kept[start : start + 64], use_threads=False)
+            for offset in range(batch.num_columns):
+                values[:, start + offset] = batch.column(offset).to_numpy()
+    return pd.DataFrame(values, index=labels, columns=kept, copy=False)
 
 
 def _read_text(source: Path) -> pd.DataFrame:
