@@ -21,7 +21,7 @@ from sklearn.base import BaseEstimator, clone
 from imrad import content
 from imrad.evaluation import Fold
 from imrad.exceptions import LeakError
-from imrad.phenotype.folds import Plan, Task, fit_fold
+from imrad.phenotype.folds import Plan, Task, fit_fold, learn_scale
 from imrad.phenotype.learners import _probability
 from imrad.phenotype.selectors import FixedFeatures
 from imrad.phenotype.targets import Target
@@ -47,7 +47,7 @@ def check_canary(plan: Plan, task: Task, *, own: Mapping[str, Any]) -> None:
     probe = replace(task, probe=True)
     rng = generator(plan.seed, "canary", name, fold.name)
     noise = plan.X.copy()
-    spread = np.nanstd(plan.X, axis=0) if len(plan.X) else np.zeros(0)
+    _, _, spread = learn_scale(plan.X)
     noise[fold.test] = rng.normal(size=(len(fold.test), noise.shape[1])) * (10 * spread + 1)
     values = task.target.values.copy()
     known = values[task.target.measured]

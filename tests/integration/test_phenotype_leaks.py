@@ -106,7 +106,7 @@ def test_a_selector_that_closes_over_the_full_matrix_is_caught():
         def fit(self, X_, y_):
             return super().fit(whole.to_numpy(), LABELS)
 
-    with pytest.raises(LeakError, match="selector:mine holds the cohort's rows itself .*closes over whole"):
+    with pytest.raises(LeakError, match=r"selector:mine holds the cohort's rows itself .*closes over whole"):
         run(selectors={"mine": Closing(k=5)})
 
 
@@ -164,11 +164,10 @@ def test_a_fit_on_rows_that_were_held_out_is_caught_by_the_ledger(monkeypatch):
             else honest(plan, task, fold, ledger)
         )
 
-    result = run()
     monkeypatch.setattr(folds, "_fit_part", leaky)
     monkeypatch.setattr("imrad.phenotype.grid.check_canary", lambda *args, **names: None)
     result = run()
-    with pytest.raises(LeakError, match="the fit of TMB/.* saw 12 held-out patients"):
+    with pytest.raises(LeakError, match=r"the fit of TMB/.* saw 12 held-out patients"):
         check_ledger(result.ledger.frame(), result.ledger.sets(), SPLITS)
 
 

@@ -1,0 +1,144 @@
+"""The grid against the plain scikit-learn loop, in one run on one core, with equal predictions.
+
+The plain loop is what a careful user writes: a Pipeline for every cell (scaling, selection,
+classifier) and StackingClassifier over the seven, fitted in every outer fold. The grid does that
+and chooses the cell in inner folds besides (selection again in every inner fold).
+`python benchmarks/phenotype_speed.py` takes about two minutes a target.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+import warnings
+from collections import defaultdict
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.datasets import make_classification
+from sklearn.ensemble import StackingClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from imrad.evaluation import SplitTable, draw_splits
+from imrad.execution import single_thread
+from imrad.phenotype import MRMRSelector, PhenotypeGrid, make_classifier, make_selector
+from imrad.phenotype.classifiers import BASE_CLASSIFIERS
+from imrad.phenotype.discretise import bin_codes, equal_frequency_cuts
+from imrad.phenotype.folds import Task, fit_fold
+from imrad.phenotype.scores import ContingencyScores
+from imrad.phenotype.targets import Target
+from imrad.seeds import child_seed
+
+SELECTORS = ("information_gain", "gain_ratio", "gini_decrease", "fcbf")
+
+
+def plain_loop(X: np.ndarray[Any, Any], y: np.ndarray[Any, Any], splits: SplitTable) -> tuple[dict[Any, Any], dict[str, float]]:
+    """Fit every cell in every outer fold, each from scratch."""
+    spent: dict[str, float] = defaultdict(float)
+    predictions = {}
+    for fold in splits.outer():
+        seed = child_seed(0, "classifier", fold.name)
+        for selector in SELECTORS:
+            for name in (*BASE_CLASSIFIERS, "stacking"):
+                start = time.perf_counter()
+                if name == "stacking":
+                    bases = [(one, make_classifier(one, random_state=seed)) for one in BASE_CLASSIFIERS]
+                    model: Any = StackingClassifier(bases, LogisticRegression(), cv=5)
+                else:
+                    model = make_classifier(name, random_state=seed)
+                pipeline = make_pipeline(StandardScaler(), make_selector(selector, 20), model)
+                pipeline.fit(X[fold.train], y[fold.train])
+                predictions[fold.name, selector, name] = pipeline.predict_proba(X[fold.test])[:, 1]
+                spent[name] += time.perf_counter() - start
+    return predictions, spent
+
+
+def fast_grid(grid: PhenotypeGrid, X: pd.DataFrame, targets: list[Target], splits: SplitTable) -> tuple[float, dict[Any, Any]]:
+    """Run the nested grid's folds, as PhenotypeGrid does, and time them."""
+    start = time.perf_counter()
+    plan = grid._plan(X, splits)
+    out = {}
+    for fold in splits.outer():
+        for target in targets:
+            out[target.name, fold.name] = fit_fold(plan, Task(target, fold))
+    return time.perf_counter() - start, out
+
+
+def agreement(plain: dict[Any, Any], found: dict[Any, Any], grid: PhenotypeGrid, target: str, X: Any, splits: Any) -> float:
+    """Return the largest difference of the base learners' outer predictions."""
+    worst = 0.0
+    for (fold, selector, name), values in plain.items():
+        if name != "stacking":
+            cell = grid._plan(X, splits).cells.index((selector, name))
+            worst = max(worst, float(np.abs(found[target, fold]["test"][cell] - values).max()))
+    return worst
+
+
+def scores_of_all(X: np.ndarray[Any, Any], Y: np.ndarray[Any, Any], splits: SplitTable) -> float:
+    """Time the three entropy scores of all features, targets and outer folds."""
+    folds = [fold.train for fold in splits.outer()]
+    best = np.inf
+    for _ in range(5):
+        start = time.perf_counter()
+        for rows in folds:
+            scorer = ContingencyScores(bin_codes(X[rows], equal_frequency_cuts(X[rows])))
+            scorer.information_gain(Y[rows])
+            scorer.gain_ratio(Y[rows])
+            scorer.gini_decrease(Y[rows])
+        best = min(best, time.perf_counter() - start)
+    return best
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--targets", type=int, default=2, help="targets of the grid")
+    parser.add_argument("--plain-targets", type=int, default=1, help="targets of the plain loop")
+    parser.add_argument("--rounds", type=int, default=1, help="interleaved rounds; the best of each counts")
+    parser.add_argument("--engine", default="sklearn")
+    options = parser.parse_args()
+    n, p = 113, 851
+    features, _ = make_classification(n, p, n_informative=20, n_redundant=200, n_clusters_per_class=1, class_sep=0.8, random_state=0)
+    rng = np.random.default_rng(0)
+    labels = (features[:, :40] @ rng.normal(size=(40, 30)) + 8 * rng.normal(size=(n, 30)) > 0).astype(float)
+    X = pd.DataFrame(features, index=[f"P{number:03d}" for number in range(n)])
+    splits = draw_splits(list(X.index), rng.integers(0, 2, n), seed=0)
+    targets = [Target(f"t{number:02d}", labels[:, number], 0.5) for number in range(options.targets)]
+    warnings.filterwarnings("ignore", category=UserWarning)
+    grid = PhenotypeGrid(engine=options.engine, seed=0)
+    plain_seconds, grid_seconds, worst, spent = np.inf, np.inf, 0.0, {}
+    with single_thread():
+        fast_grid(grid, X, targets[:1], splits)
+        for _ in range(options.rounds):
+            seconds, found = fast_grid(grid, X, targets, splits)
+            grid_seconds = min(grid_seconds, seconds / options.targets)
+            start = time.perf_counter()
+            for number in range(options.plain_targets):
+                plain, spent = plain_loop(features, labels[:, number].astype(int), splits)
+                if options.engine == "sklearn":
+                    worst = max(worst, agreement(plain, found, grid, targets[number].name, X, splits))
+            plain_seconds = min(plain_seconds, (time.perf_counter() - start) / options.plain_targets)
+        entropy = scores_of_all(features, labels, splits)
+        start = time.perf_counter()
+        package = MRMRSelector(k=30, engine="mrmr-selection").fit(features, labels[:, 0].astype(int))
+        package_seconds = time.perf_counter() - start
+        own_seconds = np.inf
+        for _ in range(5):
+            start = time.perf_counter()
+            own = MRMRSelector(k=30).fit(features, labels[:, 0].astype(int))
+            own_seconds = min(own_seconds, time.perf_counter() - start)
+    print(f"plain scikit-learn loop: {plain_seconds:.1f} s a target; by classifier {({k: round(v, 1) for k, v in spent.items()})}")
+    print(f"imrad ({options.engine} models), inner choice included: {grid_seconds:.1f} s a target; ratio {plain_seconds / grid_seconds:.1f}")
+    if options.engine == "sklearn":
+        print(f"largest difference of a base learner's prediction: {worst:.1e}")
+    print(f"three entropy scores, {p} features x 30 targets x 5 folds: {entropy * 1e3:.0f} ms")
+    print(
+        f"mRMR, 30 of {p}: mrmr-selection {package_seconds:.2f} s, imrad {own_seconds * 1e3:.1f} ms; ratio "
+        f"{package_seconds / own_seconds:.0f}; same order: {bool(np.array_equal(package.ranking_, own.ranking_))}"
+    )
+
+
+if __name__ == "__main__":
+    main()
