@@ -193,12 +193,12 @@ def univariate(X: FloatArray, time: FloatArray, event: BoolArray, *, ties: str =
     Returns
     -------
     dict
-        coef and se per standard deviation (1/n), z, log_likelihood and log_likelihood_null; a
-        column that is constant or separates the outcome has NaN.
+        coef and se per standard deviation (1/n), z, log_likelihood, log_likelihood_null and
+        score_test; a column that is constant or separates the outcome has NaN.
     """
     rows = CoxRows.sort(X, time, event)
     columns = np.ascontiguousarray(rows.columns.T)
-    coef, information, value, null, good = _univariate(
+    coef, information, value, null, score, good = _univariate(
         columns, rows.event, rows.weight, rows.block, rows.opens, ties == "efron", 2 * _SEPARATED
     )
     good &= (rows.scale > 0) & (information > 1e-12) & (np.abs(coef) < _SEPARATED)
@@ -210,6 +210,7 @@ def univariate(X: FloatArray, time: FloatArray, event: BoolArray, *, ties: str =
         "z": coef / se,
         "log_likelihood": np.where(good, value, np.nan),
         "log_likelihood_null": np.full(len(coef), null),
+        "score_test": np.where(good, score, np.nan),
     }
 
 
@@ -291,6 +292,7 @@ def _univariate(columns, event, weight, block, opens, efron, limit):  # type: ig
     coef = np.zeros(p)
     spread = np.zeros(p)
     values = np.zeros(p)
+    score = np.zeros(p)
     good = np.ones(p, dtype=np.bool_)
     null = 0.0
     one = np.zeros((n, 1))
@@ -301,6 +303,7 @@ def _univariate(columns, event, weight, block, opens, efron, limit):  # type: ig
         beta[0] = 0.0
         value, gradient, information = _derivatives(one, event, weight, block, opens, beta, efron)
         null = value
+        score[c] = gradient[0] ** 2 / information[0, 0] if information[0, 0] > 0.0 else 0.0
         for _ in range(50):
             if information[0, 0] <= 1e-12:
                 good[c] = False
@@ -323,4 +326,4 @@ def _univariate(columns, event, weight, block, opens, efron, limit):  # type: ig
         coef[c] = beta[0]
         spread[c] = information[0, 0]
         values[c] = value
-    return coef, spread, values, null, good
+    return coef, spread, values, null, score, good

@@ -33,8 +33,11 @@ class UnivariateCox(SelectorMixin, BaseEstimator):  # type: ignore[misc]
 
     Attributes
     ----------
-    hazard_ratio_, z_, p_, p_adjusted_ : ndarray, shape (n_features,)
-        Per standard deviation; NaN for constant columns.
+    hazard_ratio_, z_, p_, p_lrt_, p_score_ : ndarray, shape (n_features,)
+        Per standard deviation, with the p of the Wald, likelihood ratio and score tests; NaN for
+        constant columns.
+    p_adjusted_ : ndarray, shape (n_features,)
+        Of the Wald test.
     selected_ : ndarray of int
         Smallest p first.
     """
@@ -66,6 +69,8 @@ class UnivariateCox(SelectorMixin, BaseEstimator):  # type: ignore[misc]
         fitted = univariate(X, time, event, ties=self.ties)
         self.hazard_ratio_, self.z_ = np.exp(fitted["coef"]), fitted["z"]
         self.p_ = 2 * stats.norm.sf(np.abs(self.z_))
+        gain = 2 * (fitted["log_likelihood"] - fitted["log_likelihood_null"])
+        self.p_lrt_, self.p_score_ = stats.chi2.sf(gain, 1), stats.chi2.sf(fitted["score_test"], 1)
         self.p_adjusted_ = self.p_ if self.method is None else adjust(self.p_, self.method)
         order = np.argsort(np.where(np.isnan(self.z_), np.inf, -np.abs(self.z_)), kind="stable")
         kept = [int(j) for j in order if np.isfinite(self.z_[j])]

@@ -1,0 +1,157 @@
+"""Penalised paths against glmnet: every case carries its data, call and tolerance in data/survival."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from imrad.survival.lasso_cox import LassoCox
+from imrad.survival.screening import UnivariateCox
+
+DATA = Path(__file__).parent / "data"
+
+
+def load(method):
+    return json.loads(gzip.decompress((DATA / "survival" / f"{method}.json.gz").read_bytes()))
+
+
+def synth():
+    return pd.read_csv(DATA / "survival" / "synth_A.csv.gz")
+
+
+COX = load("lasso_cox") | load("elasticnet_cox")
+PATHS = [name for name, case in COX.items() if "path" in case]
+
+
+def columns_of(name, table):
+    features = list(table.columns[10:])
+    if name.startswith("lung"):
+        return table[["age", "sex", "ph.ecog", "ph.karno", "wt.loss"]]
+    if name == "synthA_nostd_first60":
+        X = table[features[:60]]
+        return (X - X.mean()) / X.std()
+    if name == "synthA_unpenalised_clinical":
+        return table[["age", "sex", "stage", *features[:100]]]
+    return table[features[: 50 if "first50" in name else None]]
+
+
+def problem(name):
+    case = COX[name]
+    table = synth() if case["input"] == "synth_A" else pd.DataFrame(case["input"])
+    time = table["time"].to_numpy(float)
+    time = time / 1000 if time.max() > 200 and name.startswith("lung") else time
+    event = (table["status"] == table["status"].max()).to_numpy()
+    return columns_of(name, table), (time, event), case
+
+
+def model_for(name, case, **settings):
+    values = case["values"]
+    free = ("age", "sex", "stage") if name == "synthA_unpenalised_clinical" else ()
+    return LassoCox(l1_ratio=values["alpha"], standardise=values["standardize"], unpenalised=free, **settings)
+
+
+def wanted(coefficients, X):
+    return np.array([coefficients.get(name, 0.0) for name in X.columns])
+
+
+@pytest.mark.parametrize("name", PATHS)
+def test_path(name):
+    X, y, case = problem(name)
+    values, sd = case["values"], X.std(ddof=0).to_numpy()
+    model = model_for(name, case).fit(X, y, folds=values["foldid"])
+    path = model.path_
+    steps = min(len(path.lambdas), values["n_lambda"])
+    # One case ended where glmnet had used up its passes; this path goes on.
+    assert len(path.lambdas) == values["n_lambda"] or name == "synthA_unpenalised_clinical"
+    # glmnet gives the unpenalised fit that opens the path to its own tolerance.
+    rtol = 3e-8 if name == "synthA_unpenalised_clinical" else 1e-8
+    np.testing.assert_allclose(path.lambdas[:steps], case["path"]["lambda"][:steps], rtol=rtol)
+    assert path.lambdas[0] == pytest.approx(values["lambda_max"], rel=rtol)
+    assert path.null_deviance == pytest.approx(values["nulldev"], rel=1e-10)
+    exact = name.startswith("lung")
+    for at in values["coef_at_steps"]:
+        tight = exact or at["thresh"] == 1e-15
+        if name == "synthA_unpenalised_clinical" and not tight:
+            continue
+        gap = np.abs((path.coef[:, at["step"] - 1] - wanted(at["coef"], X)) * sd)
+        assert gap.max() < (1e-5 if tight else 2e-3), at["step"]
+    early = slice(0, min(steps, 30))
+    np.testing.assert_allclose(
+        path.deviance_ratio[early], case["path"]["dev_ratio"][early], atol=1e-5 if exact else 5e-5
+    )
+    at = values.get("coef_at_interpolated_lambda")
+    if at:
+        assert np.abs((model.coef_at(at["s"]) - wanted(at["coef"], X)) * sd).max() < 1e-5
+
+
+@pytest.mark.parametrize("name", PATHS)
+@pytest.mark.parametrize("measure", ["deviance", "c"])
+def test_choice(name, measure):
+    X, y, case = problem(name)
+    values, prefix = case["values"], "" if measure == "deviance" else "_C"
+    model = model_for(name, case, measure=measure).fit(X, y, folds=values["foldid"])
+    expected = pd.DataFrame(case["path"])
+    keys = ("lambda_min", "lambda_1se") if measure == "deviance" else ("C_lambda_min", "C_lambda_1se")
+    for found, key in zip((model.lambda_min_, model.lambda_1se_), keys, strict=True):
+        step = int(np.argmin(np.abs(np.log(model.path_.lambdas / found))))
+        reference = int(np.argmin(np.abs(np.log(expected["lambda"] / values[key]))))
+        assert abs(step - reference) <= (0 if name.startswith("lung") else 1)
+    # To the chosen penalty: beyond it glmnet's folds are far from converged.
+    until = 1 + int(np.argmin(np.abs(np.log(expected["lambda"] / values["lambda_min"]))))
+    rtol = 1e-5 if name.startswith("lung") else 1e-3 if measure == "deviance" else 4e-3
+    np.testing.assert_allclose(model.cv_["mean"][:until], expected["cvm" + prefix][:until], rtol=rtol)
+    np.testing.assert_allclose(
+        model.cv_["se"][:until], expected["cvsd" + prefix][:until], rtol=5e-3 if rtol < 2e-3 else 0.05
+    )
+    if measure == "deviance":
+        sd = X.std(ddof=0).to_numpy()
+        gap = np.abs((model.coef_ - wanted(values["coef_lambda_min"], X)) * sd)
+        assert gap.max() < (1e-5 if name.startswith("lung") else 2e-3)
+        sparse = model_for(name, case, choice="1se").fit(X, y, folds=values["foldid"])
+        gap = np.abs((sparse.coef_ - wanted(values["coef_lambda_1se"], X)) * sd)
+        assert gap.max() < (1e-5 if name.startswith("lung") else 2e-3)
+
+
+@pytest.mark.parametrize("unit", [1.0, 1000.0])
+def test_ties_do_not_depend_on_the_unit_or_the_order(unit):
+    case = COX["lung_days_tie_trap"]
+    values, table = case["values"], pd.DataFrame(case["input"])
+    X = table[values["beta_scaled"]["rows"]]
+    time, event = table["time"].to_numpy(float) / unit, (table["status"] == table["status"].max()).to_numpy()
+    order = np.random.default_rng(1).permutation(len(time))
+    model = LassoCox(lambdas=values["lambda"], n_folds=3).fit(X.iloc[order], (time[order], event[order]))
+    sd = X.std(ddof=0).to_numpy()[:, None]
+    assert np.abs((model.path_.coef - np.array(values["beta_scaled"]["data"])) * sd).max() < 1e-5
+    breslow = np.array([values["coxph_breslow"][name] for name in X.columns])
+    assert np.abs((model.path_.coef[:, -1] - breslow) * sd[:, 0]).max() < 1e-6
+
+
+def test_heavy_ties():
+    case = COX["lung_heavy_ties"]
+    values, table = case["values"], pd.DataFrame(case["input"])
+    X = table[values["beta"]["rows"]]
+    y = (table["time"].to_numpy(float), (table["status"] == table["status"].max()).to_numpy())
+    model = LassoCox(lambdas=values["lambda"], n_folds=3).fit(X, y)
+    assert np.abs(model.path_.coef - np.array(values["beta"]["data"])).max() < 1e-5
+
+
+def test_univariate_screening():
+    case = load("univariate_cox")["synthA"]
+    table, expected = synth(), pd.DataFrame(case["table"])
+    X = table[table.columns[10:]]
+    y = (table["time"], table["status"])
+    found = UnivariateCox(method="BH").fit(X, y)
+    sd_ratio = np.sqrt(len(X) / (len(X) - 1))
+    np.testing.assert_allclose(np.log(found.hazard_ratio_) * sd_ratio, expected["coef"], rtol=1e-6)
+    np.testing.assert_allclose(found.z_, expected["z"], rtol=1e-6)
+    np.testing.assert_allclose(found.p_, expected["p_wald"], rtol=1e-6)
+    np.testing.assert_allclose(found.p_lrt_, expected["p_lrt"], rtol=1e-6)
+    np.testing.assert_allclose(found.p_score_, expected["p_score"], rtol=1e-6)
+    np.testing.assert_allclose(found.p_adjusted_, expected["p_BH"], rtol=1e-6)
+    assert len(found.selected_) == case["values"]["n_selected_BH05"]
+    assert len(UnivariateCox().fit(X, y).selected_) == case["values"]["n_selected_p05"]
