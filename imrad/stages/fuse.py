@@ -102,7 +102,7 @@ def _one(
         folder = f"survival/{name}"
         for table in TABLES:
             found = getattr(result, table, None)
-            if isinstance(found, pd.DataFrame):
+            if isinstance(found, pd.DataFrame) and len(found.columns):
                 stage.table(f"{folder}/{table}.csv", found)
         stage.json(f"{folder}/verdict.json", result.verdict)
         stage.plain(f"{folder}/models.zip", result.final)

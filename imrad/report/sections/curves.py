@@ -31,7 +31,7 @@ def _kaplan_meier(endpoint: str, model: str, curves: pd.DataFrame) -> Display:
     def draw(figure: Figure, table: pd.DataFrame) -> None:
         axes = figure.subplots()
         for colour, (group, rows) in zip(COLOURS, table.groupby("group", sort=False), strict=False):
-            months = rows["time_days"] / 30.4375
+            months = rows["time"] / 30.4375
             axes.step(months, rows["survival"], where="post", color=colour, label=str(group))
             if {"low", "high"} <= set(rows.columns):
                 axes.fill_between(months, rows["low"], rows["high"], step="post", color=colour, alpha=0.15, lw=0)
