@@ -104,6 +104,7 @@ def resample_indices(
     name: str = "bootstrap",
     strata: npt.ArrayLike | None = None,
     groups: npt.ArrayLike | None = None,
+    first: int = 0,
 ) -> list[IntArray]:
     """Draw rows with replacement, within strata or by whole groups.
 
@@ -120,6 +121,8 @@ def resample_indices(
         Classes whose sizes are kept (pROC's stratified bootstrap).
     groups : array_like, shape (n,), optional
         Rows drawn together, such as lesions of one patient; resamples may then differ in length.
+    first : int
+        Number of the first resample, for work in batches.
     """
     if groups is not None:
         units = [np.flatnonzero(np.asarray(groups) == item) for item in pd.unique(np.asarray(groups))]
@@ -130,7 +133,7 @@ def resample_indices(
         [k for k, unit in enumerate(units) if label[unit[0]] == value] for value in range(int(label.max(initial=0)) + 1)
     ]
     out = []
-    for number in range(n_resamples):
+    for number in range(first, first + n_resamples):
         rng = generator(seed, name, number)
         drawn = np.concatenate([np.asarray(pool)[rng.integers(len(pool), size=len(pool))] for pool in pools if pool])
         out.append(drawn if groups is None else np.concatenate([units[k] for k in drawn]))

@@ -250,14 +250,13 @@ def screen(
     y = binary_outcome(outcome)
     matrix = np.asarray(features, dtype=float).reshape(len(y), -1)
     known = ~np.isnan(matrix)
-    ranked = stats.rankdata(matrix, axis=0, nan_policy="omit")
+    # Missing values rank last and are then left out; scipy's own omission goes column by column.
+    ranked = np.where(known, stats.rankdata(np.where(known, matrix, np.inf), axis=0), np.nan)
     m = (known & y[:, None]).sum(axis=0).astype(float)
     n = (known & ~y[:, None]).sum(axis=0).astype(float)
     total = m + n
     w = np.where(known & y[:, None], ranked, 0.0).sum(axis=0) - m * (m + 1) / 2
-    ties = np.array(
-        [np.sum((c := np.unique(column[~np.isnan(column)], return_counts=True)[1]) ** 3.0 - c) for column in ranked.T]
-    )
+    ties = _tie_terms(ranked)
     with np.errstate(divide="ignore", invalid="ignore"):
         sigma = np.sqrt(m * n / 12 * ((total + 1) - ties / (total * (total - 1))))
         z = w - m * n / 2
@@ -278,6 +277,21 @@ def screen(
             "q": adjust(chosen, "BH"),
         }
     )
+
+
+def _tie_terms(ranked: FloatArray) -> FloatArray:
+    """Sum of c^3 - c over each column's groups of equal ranks."""
+    ordered = np.sort(ranked, axis=0)
+    n, p = ordered.shape
+    if n == 0:
+        return np.zeros(p)
+    new = np.ones((n, p), dtype=bool)
+    new[1:] = ordered[1:] != ordered[:-1]
+    group = np.cumsum(new.T.ravel()) - 1
+    known = ~np.isnan(ordered.T.ravel())
+    size = np.bincount(group, weights=known).astype(float)
+    column = np.repeat(np.arange(p), n)[np.flatnonzero(new.T.ravel())]
+    return np.asarray(np.bincount(column, weights=size**3 - size, minlength=p))
 
 
 def _welch_columns(matrix: FloatArray, one: npt.NDArray[np.bool_], two: npt.NDArray[np.bool_]) -> FloatArray:

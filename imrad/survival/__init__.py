@@ -6,6 +6,9 @@ from importlib import import_module
 from typing import Any
 
 _PLACES = {
+    "BinaryFusion": "binary",
+    "BinaryModel": "binary_models",
+    "BinaryResult": "binary",
     "CARDS": "cards",
     "FusionResult": "fusion",
     "LassoCox": "lasso_cox",

@@ -40,4 +40,38 @@ CARDS: tuple[Card, ...] = (
         "",
         "doi:10.1093/bioinformatics/btt383",
     ),
+    Card(
+        "BinaryFusion",
+        "binary model",
+        "Logistic regression (lasso, elastic net, unpenalised clinical columns) or a linear support vector machine over "
+        "blocks, by nested cross-validation with 1,000 refitted resamples.",
+        "probability",
+        "",
+        "doi:10.1002/sim.5328",
+    ),
+    Card(
+        "maximally_selected",
+        "cut-point",
+        "Maximally selected log-rank statistic with Hothorn and Lausen's scores; p by the exact Gaussian distribution, "
+        "Lausen and Schumacher's bounds or permutation. Groups at such a cut are optimistic.",
+        "p in [0, 1]",
+        "",
+        "doi:10.1016/S0167-9473(02)00225-6",
+    ),
+    Card(
+        "cumulative_incidence",
+        "survival estimate",
+        "Aalen-Johansen estimate with infinitesimal-jackknife standard errors, as R's survfit of several states.",
+        "[0, 1]",
+        "",
+        "doi:10.1002/sim.2712",
+    ),
+    Card(
+        "nomogram",
+        "presentation",
+        "A linear model as points: the widest axis spans 100, axes begin at 0 points, as rms::nomogram.",
+        "points",
+        "",
+        "doi:10.1007/978-3-319-19425-7",
+    ),
 )

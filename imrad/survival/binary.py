@@ -1,0 +1,346 @@
+"""Binary endpoints, such as response to immunotherapy: blocks compared on the same folds as survival."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from imrad import content
+from imrad.evaluation import CrossFitted, Ledger, SplitTable
+from imrad.evaluation.outcomes import BoolArray, binary_outcome
+from imrad.evaluation.roc import delong_interval, delong_test
+from imrad.exceptions import CohortError, ConfigError, FeasibilityError
+from imrad.execution import Progress, Store, map_tasks
+from imrad.survival.binary_models import DEFAULT_BINARY_MODELS, BinaryModel, predict_plain
+from imrad.survival.binary_tables import FinishedBinary, summarise_binary
+from imrad.survival.binary_tasks import BinaryData, run_binary_task
+from imrad.survival.fusion import _aligned, _refuse_in_sample
+from imrad.survival.fusion_tasks import IMRAD, Task
+
+__all__ = ["BinaryFusion", "BinaryResult", "ExternalResult"]
+
+_BATCH = 20
+
+
+@dataclass(frozen=True)
+class ExternalResult:
+    """Frozen models on patients they have never seen.
+
+    Attributes
+    ----------
+    models : DataFrame
+        model, n, n_positive, auc, auc_low, auc_high (DeLong).
+    pairs : DataFrame
+        model, reference, difference, low, high, z, p (DeLong, paired).
+    probability : DataFrame
+        patient, model, probability, observed.
+    """
+
+    models: pd.DataFrame
+    pairs: pd.DataFrame
+    probability: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class BinaryResult:
+    """What a binary fusion found; every table has one row per model, or per model and more.
+
+    Attributes
+    ----------
+    endpoint : str
+    models : DataFrame
+        model, n, n_positive, auc_apparent, auc_bootstrap, auc_outer, auc_outer_low, auc_outer_high,
+        auc_pooled, brier_outer, n_candidates, events_per_candidate, status, reason, notes.
+    coefficients : DataFrame
+        model, feature, coef, or, or_low, or_high, p, inclusion, block, kind.
+    probability : DataFrame
+        patient, model, fold, probability, linear_predictor, positive, observed: outer folds.
+    folds : DataFrame
+        model, fold, n_train, n_test, auc, brier, threshold, penalty, n_selected.
+    pairs : DataFrame
+        model, reference, measure, method (outer folds; bootstrap, refitted), difference, low, high, p, n.
+    operating : DataFrame
+        model, kind (apparent, outer), threshold, sensitivity, specificity, ppv, npv, accuracy and counts
+        at Youden's cut, learnt on the training part.
+    indices : DataFrame
+        model, index, apparent, corrected, outer: rms::val.prob's figures.
+    calibration : DataFrame
+        model, kind (ideal, apparent, bias-corrected, outer), predicted, observed.
+    net_benefit : DataFrame
+        model, threshold, apparent, corrected, outer, treat_all, treat_none.
+    reclassification : DataFrame
+        NRI and IDI of the outer predictions, for description only.
+    univariable : DataFrame
+        Every column between the classes: test, p, q, odds ratio.
+    nomograms : dict
+        Each model as a calculator can evaluate it.
+    verdict : dict
+        Whether imaging adds to clinical variables, by the outer folds' AUC alone.
+    final : dict
+        Each model fitted on the whole cohort, as plain values.
+    ledger : Ledger
+    """
+
+    endpoint: str
+    models: pd.DataFrame
+    coefficients: pd.DataFrame
+    probability: pd.DataFrame
+    folds: pd.DataFrame
+    pairs: pd.DataFrame
+    operating: pd.DataFrame
+    indices: pd.DataFrame
+    calibration: pd.DataFrame
+    net_benefit: pd.DataFrame
+    reclassification: pd.DataFrame
+    univariable: pd.DataFrame
+    nomograms: dict[str, Any]
+    verdict: dict[str, Any]
+    final: dict[str, Any]
+    ledger: Ledger
+
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """Return every table by name."""
+        return {name: value for name, value in vars(self).items() if isinstance(value, pd.DataFrame)}
+
+    def external(self, y: pd.Series[Any], blocks: Mapping[str, pd.DataFrame]) -> ExternalResult:
+        """Apply the final models to new patients and compare them by DeLong's test.
+
+        Parameters
+        ----------
+        y : Series
+            0 or 1, index patient.
+        blocks : mapping of str to DataFrame
+            As in :meth:`BinaryFusion.run`; ``ImRad`` may be given here as a table (columns
+            ``Rad-<target>``), made by frozen phenotype models for these new patients.
+
+        Raises
+        ------
+        CohortError
+            If a patient was in the cohort that the models were fitted on, or a class has fewer than 2.
+        """
+        patients = [str(name) for name in y.index]
+        seen = sorted(set(patients) & set(self.ledger.patients))
+        if seen:
+            message = (
+                f"{len(seen)} of the {len(patients)} external patients are in the cohort that the models were fitted "
+                f"on, among them {seen[0]}; leave them out"
+            )
+            raise CohortError(message)
+        outcome = binary_outcome(y.to_numpy())
+        tables = {name: _aligned(table, patients) for name, table in blocks.items()}
+        found = {
+            name: predict_plain(plain, tables)
+            for name, plain in self.final.items()
+            if all(block in tables for block in plain["blocks"])
+        }
+        n, positive = len(outcome), int(outcome.sum())
+        rows = [(name, n, positive, *delong_interval(outcome, p)) for name, p in found.items()]
+        pairs = []
+        for reference, model in combinations(found, 2):
+            test = delong_test(outcome, found[model], found[reference])
+            pairs.append((model, reference, test.difference, test.low, test.high, test.statistic, test.p))
+        tables_long = [
+            pd.DataFrame({"patient": patients, "model": name, "probability": p, "observed": outcome.astype(int)})
+            for name, p in found.items()
+        ]
+        return ExternalResult(
+            pd.DataFrame(rows, columns=["model", "n", "n_positive", "auc", "auc_low", "auc_high"]),
+            pd.DataFrame(pairs, columns=["model", "reference", "difference", "low", "high", "z", "p"]),
+            pd.concat(tables_long, ignore_index=True) if tables_long else pd.DataFrame(),
+        )
+
+
+class BinaryFusion:
+    """Compare models of a binary outcome over blocks of predictors by nested cross-validation.
+
+    Parameters
+    ----------
+    models : sequence of BinaryModel, optional
+        By default Clinical, Volume, Rad, ImRad, Clinical+Immune, Clinical+ImRad.
+    seed : int
+    n_bootstrap : int
+        Resamples in which models without ImRad are fitted anew; 0 for none.
+    endpoint : str
+        Name for the ledger and the tables, such as ``response``.
+    workers : int
+        Processes.
+    cluster : str, optional
+        Address of a Dask scheduler.
+    store : Store, optional
+        Where finished fits are kept for resuming.
+    progress : callable, optional
+
+    Notes
+    -----
+    DeLong's test compares predictions that neither model was fitted on; within a cohort models are
+    compared by the outer folds (Nadeau and Bengio) and by a paired bootstrap that refits both and
+    scores the patients left out (doi:10.1002/sim.5328).
+    """
+
+    def __init__(
+        self,
+        models: Sequence[BinaryModel] | None = None,
+        *,
+        seed: int = 0,
+        n_bootstrap: int = 1000,
+        endpoint: str = "response",
+        workers: int = 1,
+        cluster: str | None = None,
+        store: Store | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        self.models = tuple(DEFAULT_BINARY_MODELS if models is None else models)
+        self.seed = seed
+        self.n_bootstrap = n_bootstrap
+        self.endpoint = endpoint
+        self.workers = workers
+        self.cluster = cluster
+        self.store = store
+        self.progress = progress
+        if len({model.name for model in self.models}) != len(self.models):
+            message = f"two models have the same name: {[model.name for model in self.models]}"
+            raise ConfigError(message)
+
+    def run(
+        self,
+        y: pd.Series[Any],
+        blocks: Mapping[str, pd.DataFrame],
+        splits: SplitTable,
+        phenotype: CrossFitted | None = None,
+    ) -> BinaryResult:
+        """Fit and compare all models.
+
+        Parameters
+        ----------
+        y : Series
+            0 or 1, index patient; patients without a value are left out of this endpoint.
+        blocks : mapping of str to DataFrame
+            Patients x columns; matched by patient.
+        splits : SplitTable
+        phenotype : CrossFitted, optional
+            ImRad scores; in-sample scores cannot be given.
+
+        Raises
+        ------
+        FeasibilityError
+            If the classes are too small to be cross-validated, with the numbers.
+        InSampleError
+            If ImRad scores come as anything but cross-fitted ones.
+        """
+        patients = splits.patients
+        outcome, usable = _outcome(y, patients)
+        _refuse_in_sample(blocks, phenotype)
+        tables = {name: _aligned(table, patients) for name, table in blocks.items()}
+        runnable, skipped = self._runnable(tables, phenotype)
+        data = BinaryData(self.endpoint, patients, usable, outcome, tables, splits, phenotype, runnable, self.seed)
+        _require_feasible(data)
+        tasks = self._tasks(data)
+        fingerprint = self._fingerprint(data)
+        done = map_tasks(
+            partial(run_binary_task, data),
+            tasks,
+            key=partial(_key, fingerprint),
+            workers=self.workers,
+            cluster=self.cluster,
+            store=self.store,
+            progress=self.progress,
+            label=f"models ({self.endpoint})",
+        )
+        ledger = Ledger(patients)
+        for part in done:
+            if "ledger" in part:
+                ledger.merge(Ledger.from_plain(patients, part["ledger"]))
+        names = [model.name for model in self.models]
+        finished = FinishedBinary(data, names, dict(zip(tasks, done, strict=True)), skipped)
+        return BinaryResult(endpoint=self.endpoint, ledger=ledger, **summarise_binary(finished))
+
+    def _runnable(
+        self, tables: Mapping[str, pd.DataFrame], phenotype: CrossFitted | None
+    ) -> tuple[tuple[BinaryModel, ...], dict[str, str]]:
+        present = {name for name, table in tables.items() if table.shape[1]} | ({IMRAD} if phenotype else set())
+        skipped = {}
+        for model in self.models:
+            absent = [name for name in model.blocks if name not in present]
+            if absent:
+                skipped[model.name] = f"no columns in the block {' and '.join(absent)}"
+        runnable = tuple(model for model in self.models if model.name not in skipped)
+        if not runnable:
+            message = f"no model can be fitted: blocks given are {sorted(present)}"
+            raise ConfigError(message)
+        return runnable, skipped
+
+    def _tasks(self, data: BinaryData) -> list[Task]:
+        tasks = []
+        for model in data.models:
+            tasks.append(Task("all", model.name))
+            for repeat in data.splits.repeats:
+                tasks += [Task("outer", model.name, fold.name) for fold in data.splits.outer(repeat)]
+            if IMRAD not in model.blocks:
+                for first in range(0, self.n_bootstrap, _BATCH):
+                    tasks.append(Task("bootstrap", model.name, first=first, last=min(first + _BATCH, self.n_bootstrap)))
+        return tasks
+
+    def _fingerprint(self, data: BinaryData) -> str:
+        if self.store is None:
+            return ""
+        return content.digest(
+            {
+                "outcome": data.outcome,
+                "usable": data.usable,
+                "patients": data.patients,
+                "tables": {name: table.assign(patient=data.patients) for name, table in data.tables.items()},
+                "dtypes": {name: [str(kind) for kind in table.dtypes] for name, table in data.tables.items()},
+                "splits": data.splits.table,
+                "phenotype": None if data.phenotype is None else data.phenotype.table,
+                "models": [repr(model) for model in data.models],
+                "endpoint": data.endpoint,
+                "seed": data.seed,
+                "version": 1,
+            }
+        )
+
+
+def _key(fingerprint: str, task: Task) -> str:
+    return f"binary/{fingerprint}/{task.key()}"
+
+
+def _outcome(y: pd.Series[Any], patients: list[str]) -> tuple[BoolArray, BoolArray]:
+    if not isinstance(y, pd.Series):
+        message = f"y must be a Series of 0 and 1 with the patients as index; found {type(y).__name__}"
+        raise CohortError(message)
+    column = _aligned(y.to_frame("y"), patients)["y"]
+    usable = column.notna().to_numpy()
+    if not usable.any():
+        message = f"none of the {len(patients)} patients of the splits has an outcome"
+        raise CohortError(message)
+    outcome = np.zeros(len(patients), dtype=bool)
+    outcome[usable] = binary_outcome(column[usable].to_numpy())
+    return outcome, usable
+
+
+def _require_feasible(data: BinaryData) -> None:
+    scored = 0
+    for repeat in data.splits.repeats:
+        for fold in data.folds(repeat):
+            y = data.outcome[fold.train]
+            fewer = min(int(y.sum()), int((~y).sum()))
+            if fewer < 2:
+                message = (
+                    f"endpoint {data.endpoint}: {int(y.sum())} of {len(y)} training patients of fold {fold.name} have "
+                    "outcome 1; at least 2 of each class are needed, so choose another endpoint or fewer folds"
+                )
+                raise FeasibilityError(message)
+            test = data.outcome[fold.test]
+            scored += bool(test.any() and not test.all())
+    if scored < 2:
+        message = (
+            f"endpoint {data.endpoint}: {scored} outer folds hold both classes in their test part, at least 2 are "
+            "needed; choose another endpoint or fewer folds"
+        )
+        raise FeasibilityError(message)

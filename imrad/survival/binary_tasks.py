@@ -1,0 +1,243 @@
+"""The fits of a binary fusion, one task each: an outer fold, the whole cohort, a batch of resamples."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from imrad.evaluation import CrossFitted, Fold, Ledger, SplitTable
+from imrad.evaluation.bootstrap import resample_indices
+from imrad.evaluation.calibration import calibration_indices, smooth_calibration
+from imrad.evaluation.net_benefit import net_benefit
+from imrad.evaluation.outcomes import BoolArray, FloatArray
+from imrad.evaluation.roc import auc, youden
+from imrad.exceptions import FitError
+from imrad.survival.binary_models import BinaryModel, FittedBinaryModel, fit_binary_model
+from imrad.survival.fusion_tasks import IMRAD, Task, _scores
+from imrad.survival.penalty_choice import balanced_folds
+
+__all__ = ["GRID", "INDICES", "THRESHOLDS", "BinaryData", "run_binary_task"]
+
+IntArray = np.ndarray[Any, np.dtype[np.intp]]
+
+INDICES = ("auc", "r2", "brier", "intercept", "slope", "emax", "e90", "eavg", "d", "u", "q")
+GRID = np.round(np.arange(0.02, 0.99, 0.02), 2)
+THRESHOLDS = np.round(np.arange(0.01, 1.0, 0.01), 2)
+
+
+@dataclass(frozen=True)
+class BinaryData:
+    """What every task needs, rows in cohort order.
+
+    Attributes
+    ----------
+    usable : ndarray of bool
+        Patients with a known outcome; the others are in no fit and in no score.
+    tables : dict of str to DataFrame
+        The blocks, except ImRad.
+    """
+
+    endpoint: str
+    patients: list[str]
+    usable: BoolArray
+    outcome: BoolArray
+    tables: dict[str, pd.DataFrame]
+    splits: SplitTable
+    phenotype: CrossFitted | None
+    models: tuple[BinaryModel, ...]
+    seed: int
+
+    def model(self, name: str) -> BinaryModel:
+        """Return a model by name."""
+        return next(model for model in self.models if model.name == name)
+
+    def folds(self, repeat: int) -> list[Fold]:
+        """Return the outer folds of a repeat, usable patients only."""
+        return [
+            Fold(fold.name, fold.train[self.usable[fold.train]], fold.test[self.usable[fold.test]])
+            for fold in self.splits.outer(repeat)
+        ]
+
+    def fold(self, name: str) -> Fold:
+        """Return an outer fold by name."""
+        return next(fold for fold in self.folds(int(name.split("/")[0][1:])) if fold.name == name)
+
+    def inner_labels(self, fold: Fold) -> IntArray:
+        """Return the inner fold of each training row."""
+        label = np.full(len(self.patients), -1)
+        for number, inner in enumerate(self.splits.inner(fold)):
+            label[inner.test] = number
+        return np.asarray(label[fold.train], dtype=np.intp)
+
+    def blocks(self, model: BinaryModel, rows: IntArray) -> dict[str, pd.DataFrame]:
+        """Return some rows of a model's blocks, except ImRad."""
+        return {name: self.tables[name].iloc[rows] for name in model.blocks if name != IMRAD}
+
+
+def run_binary_task(data: BinaryData, task: Task) -> dict[str, Any]:
+    """Run one task; a model that cannot be fitted comes back with its reason."""
+    runners = {"outer": _outer, "all": _whole, "bootstrap": _bootstrap}
+    try:
+        return runners[task.kind](data, task)
+    except FitError as error:
+        return {"failed": str(error)}
+
+
+def _outer(data: BinaryData, task: Task) -> dict[str, Any]:
+    model, fold = data.model(task.model), data.fold(task.fold)
+    train, test = data.blocks(model, fold.train), data.blocks(model, fold.test)
+    if IMRAD in model.blocks:
+        train[IMRAD], test[IMRAD] = _scores(data.phenotype, fold, data.patients)
+    ledger = Ledger(data.patients)
+    fitted = _fit(data, model, train, fold.train, data.inner_labels(fold), fold.name, ledger)
+    threshold = _youden_threshold(data.outcome[fold.train], fitted.probability(train))
+    probability, y = fitted.probability(test), data.outcome[fold.test]
+    out = {
+        "auc": float(auc(y, fitted.linear_predictor(test))),
+        "brier": float(np.mean((y - probability) ** 2)),
+        "threshold": threshold,
+        "probability": probability,
+        "linear_predictor": fitted.linear_predictor(test),
+        "positive": probability > threshold,
+        "ledger": ledger.to_plain(),
+    }
+    return out | _described(fitted)
+
+
+def _whole(data: BinaryData, task: Task) -> dict[str, Any]:
+    model = data.model(task.model)
+    rows = np.flatnonzero(data.usable)
+    tables = data.blocks(model, rows)
+    outer = np.full(len(data.patients), -1)
+    scores = []
+    for number, fold in enumerate(data.folds(data.splits.repeats[0])):
+        outer[fold.test] = number
+        if IMRAD in model.blocks:
+            scores.append(_scores(data.phenotype, fold, data.patients)[1].set_index(fold.test))
+    if scores:
+        # Each patient's score comes from the outer fit that had not seen it.
+        tables[IMRAD] = pd.concat(scores).loc[rows].reset_index(drop=True)
+    ledger = Ledger(data.patients)
+    fitted = _fit(data, model, tables, rows, outer[rows], "all", ledger)
+    y, probability, matrix = data.outcome[rows], fitted.probability(tables), fitted.matrix(tables)
+    out = {
+        "probability": probability,
+        "threshold": _youden_threshold(y, probability),
+        "indices": _indices(y, probability),
+        "calibration": _curve(y, probability),
+        "net_benefit": net_benefit(y, probability, THRESHOLDS),
+        "matrix": matrix,
+        "scale": matrix.std(axis=0),
+        "choice": fitted.choice,
+        "final": fitted.to_plain(),
+        "ledger": ledger.to_plain(),
+    }
+    return out | _described(fitted)
+
+
+def _bootstrap(data: BinaryData, task: Task) -> dict[str, Any]:
+    model = data.model(task.model)
+    rows = np.flatnonzero(data.usable)
+    tables, y = data.blocks(model, rows), data.outcome[rows]
+    folds = max(len(data.folds(data.splits.repeats[0])), 2)
+    n = task.last - task.first
+    out: dict[str, np.ndarray[Any, Any]] = {
+        f"{part}_{name}": np.full((n, size), np.nan)
+        for part in ("inside", "outside")
+        for name, size in (("indices", len(INDICES)), ("calibration", len(GRID)), ("net_benefit", len(THRESHOLDS)))
+    }
+    out["left_out"] = np.full(n, np.nan)
+    drawn = resample_indices(len(rows), n, seed=data.seed, name="binary/bootstrap", first=task.first)
+    for number, chosen in enumerate(drawn):
+        # Copies of one patient share a fold, or the penalty would be chosen on seen patients.
+        unique = np.unique(chosen)
+        share = balanced_folds(y[unique], folds, data.seed, "binary/bootstrap", task.first + number)
+        part = {name: table.iloc[chosen] for name, table in tables.items()}
+        try:
+            fitted = fit_binary_model(model, part, y[chosen], share[np.searchsorted(unique, chosen)])
+        except FitError:
+            continue
+        probability = fitted.probability(tables)
+        for name, seen in (("inside", chosen), ("outside", np.arange(len(rows)))):
+            out[f"{name}_indices"][number] = list(_indices(y[seen], probability[seen]).values())
+            out[f"{name}_calibration"][number] = _curve(y[seen], probability[seen])
+            out[f"{name}_net_benefit"][number] = net_benefit(y[seen], probability[seen], THRESHOLDS)
+        rest = np.setdiff1d(np.arange(len(rows)), unique)
+        if len(rest):
+            out["left_out"][number] = float(auc(y[rest], probability[rest]))
+    ledger = Ledger(data.patients)
+    ledger.count(stage="survival", step=f"{data.endpoint}/{model.name}/bootstrap", fold="all", n=n)
+    return out | {"ledger": ledger.to_plain()}
+
+
+def _fit(
+    data: BinaryData,
+    model: BinaryModel,
+    tables: dict[str, pd.DataFrame],
+    rows: IntArray,
+    label: IntArray,
+    fold: str,
+    ledger: Ledger,
+) -> FittedBinaryModel:
+    step = f"{data.endpoint}/{model.name}"
+    (y,) = ledger.rows(rows, data.outcome, stage="survival", step=f"{step}/{model.estimator}", fold=fold)
+    ledger.record(stage="survival", step=f"{step}/coding", fold=fold, rows=rows)
+    if any(name in model.screening for name in model.blocks):
+        ledger.record(stage="survival", step=f"{step}/screening", fold=fold, rows=rows)
+    if model.penalised:
+        for number in np.unique(label):
+            # On the whole cohort the penalty is chosen in the outer folds of the first repeat.
+            where = f"{fold}/i{number}" if fold != "all" else "all"
+            ledger.record(stage="survival", step=f"{step}/penalty", fold=where, rows=rows[label != number])
+    if IMRAD in model.blocks and data.phenotype is not None:
+        _record_inputs(data, f"survival:{fold}:{step}/{model.estimator}", rows, fold, ledger)
+    return fit_binary_model(model, tables, y, label)
+
+
+def _record_inputs(data: BinaryData, consumer: str, rows: IntArray, fold: str, ledger: Ledger) -> None:
+    """Record which phenotype fits made the scores that a model trains on."""
+    if data.phenotype is None:
+        return
+    table = data.phenotype.table
+    place = {name: number for number, name in enumerate(data.patients)}
+    if fold == "all":
+        table = table[(table["repeat"] == data.splits.repeats[0]) & (table["role"] == "test")]
+    else:
+        repeat, outer = (int(part[1:]) for part in fold.split("/")[:2])
+        table = table[(table["repeat"] == repeat) & (table["outer"] == outer) & (table["role"] == "train")]
+    table = table[table["patient"].isin([data.patients[row] for row in rows])]
+    for producer, part in table.groupby("fit", sort=True):
+        seen = np.unique([place[str(name)] for name in part["patient"]])
+        ledger.use(consumer=consumer, producer=str(producer), rows=seen)
+
+
+def _youden_threshold(y: BoolArray, probability: FloatArray) -> float:
+    best = youden(y, probability)["threshold"].to_numpy(dtype=float)
+    known = best[np.isfinite(best)]
+    return float(known[0]) if len(known) else 0.5
+
+
+def _indices(y: BoolArray, probability: FloatArray) -> dict[str, float]:
+    found = calibration_indices(y, probability)
+    found["auc"] = found["c"]
+    return {name: found[name] for name in INDICES}
+
+
+def _curve(y: BoolArray, probability: FloatArray) -> FloatArray:
+    """Observed minus predicted at the grid; NaN outside the predictions."""
+    return np.asarray(smooth_calibration(y, probability, GRID)[1] - GRID)
+
+
+def _described(fitted: FittedBinaryModel) -> dict[str, Any]:
+    return {
+        "names": fitted.names,
+        "block": fitted.block,
+        "coef": fitted.coef,
+        "intercept": fitted.intercept,
+        "se": np.full(len(fitted.coef), np.nan) if fitted.se is None else fitted.se,
+        "penalty": fitted.penalty,
+        "notes": list(dict.fromkeys(fitted.notes)),
+    }
