@@ -159,7 +159,8 @@ def prepare_expression(
 
 
 def _numeric(matrix: pd.DataFrame) -> pd.DataFrame:
-    text = [name for name in matrix.columns if not pd.api.types.is_numeric_dtype(matrix[name].dtype)]
+    kinds = zip(matrix.columns, matrix.dtypes, strict=True)
+    text = [name for name, kind in kinds if not pd.api.types.is_numeric_dtype(kind)]
     if len(text) == 1 and len(matrix.columns) > 1:
         attrs = dict(matrix.attrs)
         matrix = matrix.set_index(text[0])

@@ -155,7 +155,7 @@ def _read_parquet(source: Path) -> pd.DataFrame:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    with pq.ParquetFile(source, memory_map=True) as file:
+    with pq.ParquetFile(source) as file:
         schema = file.schema_arrow
         numbers = [
             field.name for field in schema if pa.types.is_integer(field.type) or pa.types.is_floating(field.type)
