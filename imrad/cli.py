@@ -150,7 +150,7 @@ def fetch(
     workers: Annotated[int, typer.Option(min=1, help="Parallel downloads.")] = 4,
 ) -> None:
     """Download a public cohort: images, segmentations, expression, mutations, clinical, immune; verified, resumable."""
-    from imrad.stages import fetch as stage
+    from imrad.stages import fetching as stage
 
     with bars() as progress:
         lines = stage.download(
@@ -171,7 +171,7 @@ def fetch(
 @app.command(epilog="Example:  imrad cohorts")
 def cohorts() -> None:
     """List the public cohorts with the number of patients that have CT, segmentation, RNA, MAF and survival."""
-    from imrad.stages import fetch as stage
+    from imrad.stages import fetching as stage
 
     say(stage.cohorts())
 
@@ -202,7 +202,7 @@ def extract(
     cluster: ClusterOption = None,
 ) -> None:
     """Radiomic features from images and regions, with pyradiomics' names and values."""
-    from imrad.stages import extract as stage
+    from imrad.stages import extraction as stage
 
     with bars() as progress:
         options: dict[str, Any] = {"workers": _workers(workers), "cluster": cluster, "progress": progress}
@@ -239,7 +239,7 @@ def score(
     workers: WorkersOption = None,
 ) -> None:
     """Immune scores from expression and mutations, equal to the published programs."""
-    from imrad.stages import score as stage
+    from imrad.stages import scoring as stage
 
     with bars() as progress:
         if expression is None and not maf:
@@ -276,7 +276,7 @@ def assemble(
     output: OutOption = None,
 ) -> None:
     """Join features, immune scores and clinical data into one cohort.h5ad; every loss is named."""
-    from imrad.stages import assemble as stage
+    from imrad.stages import assembly as stage
 
     if radiomics is None:
         lines = stage.assemble(_open(run))
@@ -317,7 +317,7 @@ def phenotype(
     cluster: ClusterOption = None,
 ) -> None:
     """The grid of four selectors by eight classifiers, leak-free, with its own noise beside it."""
-    from imrad.stages import phenotype as stage
+    from imrad.stages import phenotyping as stage
 
     opened = _on_cohort(cohort, output, run, phenotype={})
     changes = {"protocol": protocol, "permutations": permutations}
@@ -345,7 +345,7 @@ def fuse(
     workers: WorkersOption = None,
 ) -> None:
     """Fuse blocks of predictors: Clinical, Volume, Rad, ImRad and their combinations, compared without optimism."""
-    from imrad.stages import fuse as stage
+    from imrad.stages import fusion as stage
 
     opened = _on_cohort(cohort, output, run, fuse={})
     with bars() as progress:
@@ -357,7 +357,7 @@ def fuse(
 @app.command(epilog="Example:  imrad report --run runs/tcga-blca")
 def report(run: RunOption = None) -> None:
     """Draw report.html and report_data/ from the tables of a run; it fits nothing."""
-    from imrad.stages import report as stage
+    from imrad.stages import reporting as stage
 
     opened = _open(run)
     for line in stage.report(opened):

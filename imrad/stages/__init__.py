@@ -22,8 +22,24 @@ def _silent(_: str) -> None:
     pass
 
 
+# Modules have nouns, stages have verbs: a module of a stage's own name would hide the function.
+_MODULES = {
+    "fetch": "fetching",
+    "extract": "extraction",
+    "score": "scoring",
+    "assemble": "assembly",
+    "phenotype": "phenotyping",
+    "fuse": "fusion",
+    "report": "reporting",
+}
+
+
+def _module(name: str) -> Any:
+    return import_module(f"imrad.stages.{_MODULES[name]}")
+
+
 def _stage(name: str, run: Run, **options: Any) -> list[str]:
-    lines: list[str] = getattr(import_module(f"imrad.stages.{name}"), name)(run, **options)
+    lines: list[str] = getattr(_module(name), name)(run, **options)
     return lines
 
 
@@ -46,7 +62,7 @@ def run_all(
 
     for name in SECTIONS:
         if getattr(run.config, name) is not None:
-            import_module(f"imrad.stages.{name}").check(run)
+            _module(name).check(run)
     for name in SECTIONS:
         if getattr(run.config, name) is None:
             continue

@@ -102,5 +102,6 @@ def methods(kind: str | None = None) -> str:
                     lines.append(f"      {card.reference}")
         lines.append("")
     if kind is None:
-        lines.append(import_module("imrad.immune").target_help())
+        lines.append("targets")
+        lines += [f"  {name}\n      {text}" for name, text in import_module("imrad.immune").target_help()]
     return "\n".join(lines)

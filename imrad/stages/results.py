@@ -35,4 +35,4 @@ def write_results(run: Run) -> None:
 
 def _wide(table: pd.DataFrame, values: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     wide = table.pivot(index="patient", columns="name", values=[values, "fold"])
-    return wide[values].astype(float), wide["fold"]
+    return pd.DataFrame(wide[values]).astype(float), pd.DataFrame(wide["fold"])

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PhenotypeStageSettings", "check", "phenotype"]
 
-CODE = ("imrad.stages.phenotype", "imrad.stages.blocks", "imrad.phenotype", "imrad.evaluation", "imrad.seeds")
+CODE = ("imrad.stages.phenotyping", "imrad.stages.blocks", "imrad.phenotype", "imrad.evaluation", "imrad.seeds")
 
 TABLES = ("grid", "summary", "predictions", "feasibility", "stability", "null", "controls", "published")
 MORE = ("optimism", "ablation", "study_table", "agreement", "inner", "importance")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AssembleSettings", "SplitSettings", "assemble", "check", "files"]
 
-CODE = ("imrad.stages.assemble", "imrad.cohort", "imrad.datasets", "imrad.evaluation.splits")
+CODE = ("imrad.stages.assembly", "imrad.cohort", "imrad.datasets", "imrad.evaluation.splits")
 
 
 class SplitSettings(BaseModel):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FuseStageSettings", "check", "fuse"]
 
-CODE = ("imrad.stages.fuse", "imrad.stages.blocks", "imrad.survival", "imrad.evaluation", "imrad.seeds")
+CODE = ("imrad.stages.fusion", "imrad.stages.blocks", "imrad.survival", "imrad.evaluation", "imrad.seeds")
 
 TABLES = (
     *("models", "coefficients", "risk", "pairs", "horizons", "calibration", "net_benefit", "curves", "path", "ph"),

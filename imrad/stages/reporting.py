@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ReportSettings", "check", "report"]
 
-CODE = ("imrad.stages.report", "imrad.report", "imrad.cards")
+CODE = ("imrad.stages.reporting", "imrad.report", "imrad.cards")
 
 
 class ReportSettings(BaseModel):

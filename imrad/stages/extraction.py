@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ExtractStageSettings", "check", "extract", "files"]
 
-CODE = ("imrad.stages.extract", "imrad.radiomics")
+CODE = ("imrad.stages.extraction", "imrad.radiomics")
 
 
 class ExtractStageSettings(BaseModel):
@@ -63,7 +63,8 @@ def read_settings(name: str | None, base: Path = Path()) -> RadiomicsSettings:
     given = name or "ct"
     for path in (base / given, folder / f"{given}.yaml"):
         if path.is_file():
-            return RadiomicsSettings.from_yaml(path)
+            found: RadiomicsSettings = RadiomicsSettings.from_yaml(path)
+            return found
     known = ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))
     message = f"no settings file {given}; those that come with imrad are {known}"
     raise ConfigError(message)

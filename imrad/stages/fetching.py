@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FetchSettings", "check", "cohorts", "download", "fetch"]
 
-CODE = ("imrad.stages.fetch", "data_connectors")
+CODE = ("imrad.stages.fetching", "data_connectors")
 
 
 class FetchSettings(BaseModel):
@@ -61,7 +61,15 @@ def fetch(run: Run, *, workers: int = 4, progress: Progress | None = None) -> li
             with content.write_atomically(run.folder / "clinical.csv") as temporary:
                 temporary.write_bytes(clinical.read_bytes())
             stage.wrote("clinical.csv", content.digest_file(clinical))
-        return done.summary().splitlines()
+        return _lines(done)
+
+
+def _lines(done: data_connectors.Fetched) -> list[str]:
+    lines = [f"{len(done.patients)} patients in {done.folder}; every file and its digest: {done.manifest}"]
+    for row in done.attrition.itertuples():
+        if row.n_out < row.n_in:
+            lines.append(f"  {row.step}: {row.n_in} -> {row.n_out} ({row.reason})")
+    return [*lines, *(f"  {note}" for note in done.notes)]
 
 
 def download(
@@ -78,13 +86,13 @@ def download(
 ) -> list[str]:
     """Download a cohort into a folder, outside any run."""
     if manifest is not None and not dry_run:
-        return data_connectors.repeat(manifest, folder, workers=workers, progress=progress).summary().splitlines()
+        return _lines(data_connectors.repeat(manifest, folder, workers=workers, progress=progress))
     chosen: int | str | None = int(patients) if patients is not None and patients.isdigit() else patients
     kinds = None if only is None else [name.strip() for name in only.split(",")]
     plan = data_connectors.plan(cohort, only=kinds, patients=chosen, phase=phase)
     if dry_run:
         return plan.summary().splitlines()
-    return data_connectors.execute(plan, folder, workers=workers, progress=progress).summary().splitlines()
+    return _lines(data_connectors.execute(plan, folder, workers=workers, progress=progress))
 
 
 def cohorts() -> str:
