@@ -42,7 +42,9 @@ def main() -> None:
     parser.add_argument("--classifiers", default="all", help="all, quick, or names with commas")
     parser.add_argument("--engine", default="sklearn")
     parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--quick", action="store_true", help="4 data sets of 10 targets, 150 features, quick classifiers")
+    parser.add_argument(
+        "--quick", action="store_true", help="4 data sets of 10 targets, 150 features, quick classifiers"
+    )
     options = parser.parse_args()
     if options.quick:
         options.datasets, options.features, options.targets, options.permutations = 4, 150, 10, 99
@@ -76,15 +78,25 @@ def main() -> None:
         part["stack_inner"] = stacks.groupby("target")["auc_inner"].mean().reindex(part["target"]).to_numpy()
         part["stack_outer"] = stacks.groupby("target")["auc"].mean().reindex(part["target"]).to_numpy()
         rows.append(part)
-        print(f"data set {seed}: mean AUC {part['auc'].mean():.3f}, p <= 0.05: {(part['p_permutation'] <= 0.05).mean():.3f}", flush=True)
+        print(
+            f"data set {seed}: mean AUC {part['auc'].mean():.3f}, "
+            f"p <= 0.05: {(part['p_permutation'] <= 0.05).mean():.3f}",
+            flush=True,
+        )
     table = pd.concat(rows)
     share = table.assign(small=table["p_permutation"] <= 0.05).groupby("dataset")["small"].mean()
     error = share.std(ddof=1) / np.sqrt(len(share)) if len(share) > 1 else float("nan")
     level = np.floor(0.05 * (options.permutations + 1)) / (options.permutations + 1)
     print(f"targets {len(table)}, seconds {time.perf_counter() - start:.0f}")
     means = table.groupby("dataset")["auc"].mean()
-    print(f"mean outer AUC {table['auc'].mean():.4f} (standard error by data set {means.std(ddof=1) / np.sqrt(len(means)):.4f})")
-    print(f"best cell, mean {table['auc_best_cell'].mean():.3f}, 95th percentile {table['auc_best_cell'].quantile(0.95):.3f}")
+    print(
+        f"mean outer AUC {table['auc'].mean():.4f} "
+        f"(standard error by data set {means.std(ddof=1) / np.sqrt(len(means)):.4f})"
+    )
+    print(
+        f"best cell, mean {table['auc_best_cell'].mean():.3f}, "
+        f"95th percentile {table['auc_best_cell'].quantile(0.95):.3f}"
+    )
     print(
         f"p <= 0.05: {share.mean():.4f} (exact {level:.4f}); 99 % interval clustered by data set "
         f"{share.mean() - 2.576 * error:.4f} to {share.mean() + 2.576 * error:.4f}"

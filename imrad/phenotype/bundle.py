@@ -14,8 +14,9 @@ from imrad.evaluation import Ledger
 from imrad.exceptions import BundleError
 from imrad.phenotype.classifiers import bayes_posterior, bayes_tables, make_classifier
 from imrad.phenotype.discretise import bin_codes
-from imrad.phenotype.folds import Plan, apply_scale, make_job, prepare, select
 from imrad.phenotype.learners import EstimatorLearner, NaiveBayesLearner
+from imrad.phenotype.parts import make_job
+from imrad.phenotype.prepared import Plan, apply_scale, prepare, select
 from imrad.phenotype.targets import Target
 from imrad.seeds import child_seed
 

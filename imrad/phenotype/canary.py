@@ -21,8 +21,9 @@ from sklearn.base import BaseEstimator, clone
 from imrad import content
 from imrad.evaluation import Fold
 from imrad.exceptions import LeakError
-from imrad.phenotype.folds import Plan, Task, fit_fold, learn_scale
+from imrad.phenotype.folds import Task, fit_fold
 from imrad.phenotype.learners import _probability
+from imrad.phenotype.prepared import Plan, learn_scale
 from imrad.phenotype.selectors import FixedFeatures
 from imrad.phenotype.targets import Target
 from imrad.seeds import generator
@@ -55,7 +56,7 @@ def check_canary(plan: Plan, task: Task, *, own: Mapping[str, Any]) -> None:
     first = fit_fold(plan, probe)
     second = fit_fold(replace(plan, X=noise), replace(probe, target=replace(task.target, values=values)))
     changed = [step for step, digest in first["state"].items() if second["state"][step] != digest]
-    if not changed and not np.array_equal(first["inner"], second["inner"], equal_nan=True):
+    if not changed and not np.array_equal(first["training"], second["training"], equal_nan=True):
         changed = [f"{name}/classifier:stacking"]
     if changed:
         raise LeakError(_message(changed[0], plan, fold, "changes when its held-out patients are replaced by noise"))

@@ -136,8 +136,8 @@ CARDS: tuple[Card, ...] = (
         "stacking",
         "classifier",
         "L2 logistic regression on the other classifiers' inner out-of-fold probabilities, which the grid has already "
-        "computed. Within the inner folds it is cross-fitted over them, so its inner value is slightly optimistic; "
-        "only the choice of the cell sees that value.",
+        "computed. In the inner folds it is judged by the mean of its bases' probabilities; its own scores of training "
+        "rows, where it is chosen, come from base fits that leave out two inner folds at a time.",
         "[0, 1]",
         "probability",
         "doi:10.1016/S0893-6080(05)80023-1",

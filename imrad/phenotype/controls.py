@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 
 from imrad.evaluation import Ledger
-from imrad.phenotype.folds import Plan, Task, apply_scale, fit_fold, learn_scale
+from imrad.phenotype.folds import Task, fit_fold
 from imrad.phenotype.measures import concordance, nadeau_bengio
+from imrad.phenotype.prepared import Plan, apply_scale, learn_scale
 from imrad.phenotype.targets import Target
 from imrad.seeds import generator
 

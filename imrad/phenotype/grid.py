@@ -19,9 +19,10 @@ from imrad.phenotype.bundle import make_bundle
 from imrad.phenotype.canary import check_canary, inspect_cuts, inspect_parts
 from imrad.phenotype.classifiers import CLASSIFIERS
 from imrad.phenotype.controls import QUICK, block_rows, quick_plan, shuffled_row
-from imrad.phenotype.folds import STACKING, Plan, Task, fit_fold
+from imrad.phenotype.folds import Task, fit_fold
 from imrad.phenotype.learners import make_learners
 from imrad.phenotype.nulls import CHUNK, Batch, Group, group_targets, null_batch, outer_auc, sequential_p
+from imrad.phenotype.prepared import STACKING, Plan
 from imrad.phenotype.published import published_cells
 from imrad.phenotype.selectors import SELECTORS
 from imrad.phenotype.targets import CutRule, Gates, Target, check_feasibility, make_targets

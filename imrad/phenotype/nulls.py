@@ -16,9 +16,10 @@ import numpy as np
 
 from imrad import content
 from imrad.evaluation import Fold, Ledger
-from imrad.phenotype.folds import Plan, make_job, predict_jobs, prepare, select
 from imrad.phenotype.learners import Job
 from imrad.phenotype.measures import concordance
+from imrad.phenotype.parts import make_job, predict_jobs
+from imrad.phenotype.prepared import Plan, prepare, select
 from imrad.phenotype.targets import Target
 from imrad.seeds import generator
 

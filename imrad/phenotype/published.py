@@ -8,9 +8,10 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 from imrad.evaluation import Ledger
-from imrad.phenotype.folds import STACKING, Plan, make_job, predict_jobs, prepare, select
 from imrad.phenotype.learners import Job
 from imrad.phenotype.measures import concordance
+from imrad.phenotype.parts import make_job, predict_jobs
+from imrad.phenotype.prepared import STACKING, Plan, prepare, select
 from imrad.phenotype.targets import Target
 
 __all__ = ["published_cells"]

@@ -58,16 +58,26 @@ class ContingencyScores:
         self._bin_sum = self._table[self._bins].sum(axis=1)
         self._complete = bool((self._valid == self.n).all())
         self._pairs: Floats | None = None
+        self._last: tuple[Any, list[Ints]] | None = None
         self._have: np.ndarray[Any, np.dtype[np.bool_]] | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """Memory it may come to hold, once all pairs of features have been asked for."""
+        return int(self._hot.nbytes + 8 * self.p**2)
 
     def _counts(self, Y: np.ndarray[Any, Any]) -> list[Ints]:
         """Return the count of each class in each bin, features x bins x targets."""
-        if Y.ndim == 1:
-            Y = Y[:, None] == np.arange(int(Y.max(initial=0)) + 1)
-            high = self._high(Y)
-            return [high[:, :, [number]] for number in range(Y.shape[1])]
-        high = self._high(Y)
-        return [self._bins[:, :, None] - high, high]
+        # The selectors of a fold ask for the same counts one after another.
+        name = (Y.shape, Y.tobytes())
+        if self._last is None or self._last[0] != name:
+            if Y.ndim == 1:
+                high = self._high(Y[:, None] == np.arange(int(Y.max(initial=0)) + 1))
+                self._last = name, [high[:, :, [number]] for number in range(high.shape[2])]
+            else:
+                high = self._high(Y)
+                self._last = name, [self._bins[:, :, None] - high, high]
+        return self._last[1]
 
     def _high(self, Y: np.ndarray[Any, Any]) -> Ints:
         counts: Ints = (self._hot.T @ Y.astype(np.float32)).astype(np.int64)

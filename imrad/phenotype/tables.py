@@ -29,9 +29,9 @@ import numpy as np
 import pandas as pd
 
 from imrad.evaluation import CrossFitted, Fold
-from imrad.phenotype.folds import STACKING, Plan
 from imrad.phenotype.measures import at_threshold, concordance, fdr, nadeau_bengio, spearman
 from imrad.phenotype.nulls import best_cell
+from imrad.phenotype.prepared import Plan
 from imrad.phenotype.targets import Target
 
 __all__: list[str] = []
@@ -285,12 +285,10 @@ def crossfit(plan: Plan, targets: list[Target], folds: list[Fold], results: Resu
             cell = result["chosen"]
             selector, classifier = plan.cells[cell]
             step = f"{target.name}/classifier:{selector}:{classifier}"
-            place = {int(row): at for at, row in enumerate(fold.train)}
             blocks = [("test", fold.test, result["test"][cell], f"phenotype:{fold.name}:{step}")]
-            for number, inner in enumerate(plan.splits.inner(fold)):
-                scores = result["inner"][cell][[place[int(row)] for row in inner.test]]
-                made = f"{fold.name}:{step}~i{number}" if classifier == STACKING else f"{inner.name}:{step}"
-                blocks.append(("train", inner.test, scores, f"phenotype:{made}"))
+            for inner in plan.splits.inner(fold):
+                scores = result["training"][np.searchsorted(fold.train, inner.test)]
+                blocks.append(("train", inner.test, scores, f"phenotype:{inner.name}:{step}"))
             parts += [
                 pd.DataFrame(
                     {

@@ -1,9 +1,12 @@
 """The grid against plain loops, its tables, its noise, and its resume."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -64,21 +67,44 @@ def test_every_cell_equals_a_plain_loop_and_the_stack_one_that_selects_again_in_
             own = fitted(values, y, fold.train, fold.test, selector, classifier, outer_seed)
             np.testing.assert_allclose(found["test"][cells[selector, classifier]], own, rtol=0, atol=1e-9)
             outer.append(own)
-            for inner in splits.inner(fold):
+            for number_, inner in enumerate(splits.inner(fold)):
                 seed = child_seed(4, "classifier", inner.name)
                 bases[inner.test, number] = fitted(values, y, inner.train, inner.test, selector, classifier, seed)
-            np.testing.assert_allclose(
-                found["inner"][cells[selector, classifier]], bases[fold.train, number], rtol=0, atol=1e-9
-            )
+                auc = roc_auc_score(y[inner.test], bases[inner.test, number])
+                assert found["inner_auc"][cells[selector, classifier], number_] == pytest.approx(auc, abs=1e-12)
         meta = LogisticRegression().fit(bases[fold.train], y[fold.train])
         slow = meta.predict_proba(np.column_stack(outer))[:, 1]
         np.testing.assert_allclose(found["test"][cells[selector, "stacking"]], slow, rtol=0, atol=1e-7)
-        for inner in splits.inner(fold):
-            others = np.setdiff1d(fold.train, inner.test)
-            meta = LogisticRegression().fit(bases[others], y[others])
-            slow = meta.predict_proba(bases[inner.test])[:, 1]
-            own = found["inner"][cells[selector, "stacking"]][np.searchsorted(fold.train, inner.test)]
-            np.testing.assert_allclose(own, slow, rtol=0, atol=1e-7)
+
+
+def test_a_chosen_stacks_scores_of_training_rows_equal_stacks_fitted_anew_without_them(binary):
+    from imrad.evaluation import Ledger
+    from imrad.phenotype.parts import fit_part, predict_parts
+    from imrad.phenotype.stacking import stack_training
+    from imrad.phenotype.targets import make_targets
+
+    X, labels, splits, grid, _ = binary
+    names = ("logistic_regression", "naive_bayes", "knn")
+    plan = replace(grid, classifiers=(*names, "stacking"))._plan(X, splits)
+    fold, target, ledger = next(iter(splits.outer())), make_targets(labels, 0.5)[0], Ledger(splits.patients)
+    inner = [fit_part(plan, target, part, ledger) for part in splits.inner(fold)]
+    predict_parts(plan, inner, target, ledger)
+    found = stack_training(plan, target, inner, fold, "gini_decrease", ledger)
+    values, y = X.to_numpy(), labels["signal"].to_numpy().astype(int)
+    parts = list(splits.inner(fold))
+    for part in parts:
+        bases = np.full((len(y), len(names)), np.nan)
+        for other in parts:
+            if other.name == part.name:
+                continue
+            rows = np.setdiff1d(part.train, other.test)
+            for number, name in enumerate(names):
+                bases[other.test, number] = fitted(values, y, rows, other.test, "gini_decrease", name, None)
+        held = [fitted(values, y, part.train, part.test, "gini_decrease", name, None) for name in names]
+        meta = LogisticRegression().fit(bases[part.train], y[part.train])
+        slow = meta.predict_proba(np.column_stack(held))[:, 1]
+        np.testing.assert_allclose(found[np.searchsorted(fold.train, part.test)], slow, rtol=0, atol=1e-7)
+    check_ledger(ledger.frame(), ledger.sets(), splits)
 
 
 @pytest.fixture(scope="module")
@@ -109,13 +135,13 @@ def test_status_says_which_side_of_the_noise_a_target_is_on(planted):
 
 
 def test_tables_have_the_columns_that_others_rely_on(planted):
-    X, Y, splits, result = planted
+    _X, _Y, _splits, result = planted
     grid = "target selector classifier n n_positive auc auc_low auc_high accuracy precision sensitivity specificity npv"
     assert list(result.grid.columns)[:13] == grid.split()
     assert len(result.grid) == 2 * 4 * 4
     summary = "target status reason n n_positive auc auc_low auc_high p_permutation q_fdr spearman"
     assert list(result.summary.columns)[:11] == summary.split()
-    assert list(result.predictions.columns)[:6] == "patient target repeat fold probability observed".split()
+    assert list(result.predictions.columns)[:6] == ["patient", "target", "repeat", "fold", "probability", "observed"]
     assert list(result.summary["target"]) == ["signal", "noise", "flat"]
     assert set(result.controls["control"]) == {"volume", "clinical", "shuffled_features"}
     assert result.study_table.set_index("target").loc["signal", "best_auc"] > 0.8
@@ -128,7 +154,7 @@ def test_tables_have_the_columns_that_others_rely_on(planted):
 
 
 def test_every_patient_is_predicted_once_a_repeat_the_unmeasured_too(planted):
-    X, Y, splits, result = planted
+    X, _Y, _splits, result = planted
     for name in ("signal", "noise"):
         part = result.predictions[result.predictions["target"] == name]
         assert sorted(part["patient"]) == sorted(X.index)
@@ -150,7 +176,7 @@ def test_classes_are_cut_at_the_training_folds_median(planted):
 
 
 def test_scores_for_a_second_model_are_out_of_fold_and_proven(planted):
-    X, Y, splits, result = planted
+    _X, _Y, splits, result = planted
     frame, sets = result.ledger.frame(), result.ledger.sets()
     check_ledger(frame, sets, splits)
     seen = {}
@@ -173,7 +199,7 @@ def test_published_order_flatters_noise(planted):
 
 
 def test_bundles_predict_without_patients(planted, tmp_path):
-    X, Y, splits, result = planted
+    X, Y, _splits, result = planted
     content.save(tmp_path / "bundle.zip", result.bundles["signal"])
     model = PhenotypeModel(content.load(tmp_path / "bundle.zip"))
     apparent = model.predict(X)

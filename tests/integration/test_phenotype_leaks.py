@@ -11,8 +11,8 @@ from sklearn.preprocessing import StandardScaler
 
 from imrad.evaluation import check_ledger, draw_splits
 from imrad.exceptions import LeakError
-from imrad.phenotype import FixedFeatures, PhenotypeGrid, folds
-from imrad.phenotype.folds import BasePredictions
+from imrad.phenotype import FixedFeatures, PhenotypeGrid, folds, parts, prepared, stacking
+from imrad.phenotype.stacking import BasePredictions
 
 N, P = 60, 30
 RNG = np.random.default_rng(5)
@@ -123,48 +123,47 @@ def test_a_classifier_that_was_trained_elsewhere_is_caught():
 
 
 def test_stacking_on_in_sample_predictions_is_caught_by_the_ledger(monkeypatch):
-    honest = folds.inner_predictions
+    honest = stacking.base_predictions
 
-    def in_sample(plan, task, part, selector, ledger):
-        found = honest(plan, task, part, selector, ledger)
-        step = f"{task.target.name}/bases:{selector}:all"
-        rows = task.fold.train
-        producer = ledger.record(stage="phenotype", step=step, fold=task.fold.name, rows=rows)
+    def in_sample(plan, target, part, selector, ledger):
+        found = honest(plan, target, part, selector, ledger)
+        if part.fold.name.count("/") == 1:
+            return found
+        rows = np.concatenate([part.fold.train, part.fold.test])
+        step = f"{target.name}/bases:{selector}:all"
+        producer = ledger.record(stage="phenotype", step=step, fold=part.fold.name.rsplit("/", 1)[0], rows=rows)
         return BasePredictions(found.rows, found.values, producer)
 
-    monkeypatch.setattr(folds, "inner_predictions", in_sample)
+    monkeypatch.setattr(stacking, "base_predictions", in_sample)
     result = run(classifiers=["naive_bayes", "logistic_regression", "stacking"])
     with pytest.raises(LeakError, match=r"TMB/classifier:information_gain:stacking.* trains on in-sample predictions"):
         check_ledger(result.ledger.frame(), result.ledger.sets(), SPLITS)
 
 
 def test_a_step_of_our_own_that_reads_held_out_rows_is_caught_by_the_canary(monkeypatch):
-    honest = folds.prepare
+    honest = prepared.prepare
 
     def leaky(plan, rows, ledger, **names):
         made = honest(plan, rows, ledger, **names)
         made.Z = (plan.X - plan.X.mean(axis=0)) / plan.X.std(axis=0)
         return made
 
-    folds._KEPT.clear()
+    prepared._KEPT.clear()
+    monkeypatch.setattr(parts, "prepare", leaky)
     monkeypatch.setattr(folds, "prepare", leaky)
     with pytest.raises(LeakError, match="TMB/scaler changes when its held-out patients are replaced by noise"):
         run()
-    folds._KEPT.clear()
+    prepared._KEPT.clear()
 
 
 def test_a_fit_on_rows_that_were_held_out_is_caught_by_the_ledger(monkeypatch):
-    honest = folds._fit_part
+    honest = folds.fit_part
 
-    def leaky(plan, task, fold, ledger):
+    def leaky(plan, target, fold, ledger, **more):
         everyone = folds.Fold(fold.name, np.arange(N), fold.test)
-        return (
-            honest(plan, folds.Task(task.target, everyone), everyone, ledger)
-            if fold is task.fold
-            else honest(plan, task, fold, ledger)
-        )
+        return honest(plan, target, everyone if fold.name.count("/") == 1 else fold, ledger, **more)
 
-    monkeypatch.setattr(folds, "_fit_part", leaky)
+    monkeypatch.setattr(folds, "fit_part", leaky)
     monkeypatch.setattr("imrad.phenotype.grid.check_canary", lambda *args, **names: None)
     result = run()
     with pytest.raises(LeakError, match=r"the fit of TMB/.* saw 12 held-out patients"):
@@ -174,5 +173,7 @@ def test_a_fit_on_rows_that_were_held_out_is_caught_by_the_ledger(monkeypatch):
 def test_an_honest_run_passes_the_checker():
     result = run(classifiers=["naive_bayes", "logistic_regression", "stacking"], controls=True, ablation=True)
     check_ledger(result.ledger.frame(), result.ledger.sets(), SPLITS)
-    kinds = result.ledger.frame()["kind"]
-    assert (kinds == "input").sum() == 5 * 25
+    frame = result.ledger.frame()
+    inputs = frame[frame["kind"] == "input"]
+    assert len(inputs) >= 5 * 5
+    assert set(inputs["step"]) == {"TMB/classifier:information_gain:stacking"}
