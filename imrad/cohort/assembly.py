@@ -14,7 +14,7 @@ from imrad.cards import Card
 from imrad.cohort import keys
 from imrad.cohort.attrition import Attrition
 from imrad.cohort.barcodes import AliquotRule, choose_aliquots, is_tcga, patient_id, refuse_unknown_patients
-from imrad.cohort.clinical import tidy_clinical, to_numbers
+from imrad.cohort.clinical import refuse_unreadable, tidy_clinical, to_numbers
 from imrad.cohort.endpoints import (
     Endpoint,
     as_endpoints,
@@ -178,6 +178,7 @@ def _common(left: pd.Index, right: pd.Index, name: str, policy: OnMissing | None
 def _immune(
     immune: pd.DataFrame, sample_types: Sequence[str], rule: AliquotRule, lost: Attrition
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
+    refuse_unreadable(immune, "immune")
     table = immune.copy()
     labels = [str(label) for label in (table.pop(keys.PATIENT) if keys.PATIENT in table.columns else table.index)]
     refuse_unknown_patients(labels)

@@ -200,6 +200,7 @@ def tidy_clinical(table: pd.DataFrame, *, mapping: Mapping[str, str] | None = No
     SchemaError, DuplicateError, CohortError
         If there is no patient column, a patient stands twice, or a typed column holds something else.
     """
+    refuse_unreadable(table, "clinical")
     renamed = table.rename(columns=_renaming(table, mapping or {}))
     if PATIENT in renamed.columns:
         labels = list(renamed.pop(PATIENT))
@@ -220,6 +221,23 @@ def tidy_clinical(table: pd.DataFrame, *, mapping: Mapping[str, str] | None = No
     renamed = renamed.set_axis(patients, axis=0)
     columns = {str(name): _typed(str(name), renamed[name]) for name in renamed.columns}
     return pd.DataFrame(columns, index=patients)
+
+
+def refuse_unreadable(table: pd.DataFrame, name: str) -> None:
+    """Refuse a table without rows or with several columns of one name.
+
+    Raises
+    ------
+    SchemaError
+        If it is such a table.
+    """
+    twice = table.columns[table.columns.duplicated()].unique()
+    if len(twice):
+        message = f"the {name} table has several columns named {some(twice)}; rename or delete the extra ones"
+        raise SchemaError(message)
+    if not len(table):
+        message = f"the {name} table holds no rows; one row per patient is needed"
+        raise SchemaError(message)
 
 
 def _renaming(table: pd.DataFrame, mapping: Mapping[str, str]) -> dict[str, str]:

@@ -12,10 +12,10 @@ import pandas as pd
 from imrad.cohort import keys
 from imrad.cohort.attrition import Attrition
 from imrad.cohort.barcodes import is_tcga, mistyped, patient_id, refuse_unknown_patients
-from imrad.cohort.clinical import to_numbers
+from imrad.cohort.clinical import refuse_unreadable, to_numbers
 from imrad.exceptions import CohortError, ConfigError, DuplicateError, SchemaError
 
-__all__ = ["AGGREGATIONS", "drop_mistyped", "feature_table", "one_row_per_patient", "read_cases"]
+__all__ = ["AGGREGATIONS", "drop_mistyped", "feature_columns", "feature_table", "one_row_per_patient", "read_cases"]
 
 AGGREGATIONS = {
     "mean": "mean of each feature over the patient's cases",
@@ -48,6 +48,21 @@ _FEATURE = re.compile(
 _VOLUMES = ("shape_MeshVolume", "shape_VoxelVolume")
 
 
+def feature_columns(radiomics: pd.DataFrame) -> list[str]:
+    """Return the columns of a radiomics table that are features, not about the patient or the case."""
+    aside = {keys.PATIENT, *_ABOUT_CASE}
+    return [str(name) for name in radiomics.columns if name not in aside and not str(name).startswith("diagnostics_")]
+
+
+def _described(name: str, known: pd.Index) -> str | None:
+    # A region or sequence may have been put before the name that the table describes.
+    while name not in known:
+        _, colon, name = name.partition(":")
+        if not colon:
+            return None
+    return name
+
+
 def feature_table(names: Iterable[str], given: pd.DataFrame | None = None) -> pd.DataFrame:
     """Return the var table of features: what is given, and what their pyradiomics names say.
 
@@ -70,14 +85,15 @@ def feature_table(names: Iterable[str], given: pd.DataFrame | None = None) -> pd
         dtype=object,
     )
     if given is not None:
-        absent = [name for name in index if name not in given.index]
+        rows = [_described(name, given.index) for name in index]
+        absent = [name for name, row in zip(index, rows, strict=True) if row is None]
         if absent:
             message = (
                 f"the var table lacks {len(absent)} of {len(index)} features ({keys.some(absent)}); add their rows"
             )
             raise SchemaError(message)
         for name in given.columns:
-            values = given[name].reindex(index)
+            values = given[name].reindex(rows).set_axis(index)
             table[str(name)] = values.where(values.notna(), table[str(name)]) if name in table else values
     table["robustness"] = table["robustness"].astype(float)
     for name in table.columns:
@@ -94,6 +110,7 @@ def read_cases(radiomics: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     SchemaError
         If there is no patient column, no feature, or text among the features.
     """
+    refuse_unreadable(radiomics, "radiomics")
     table = radiomics.copy()
     if keys.PATIENT in table.columns:
         labels = list(table.pop(keys.PATIENT))
@@ -111,8 +128,7 @@ def read_cases(radiomics: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     about = table[[name for name in _ABOUT_CASE if name in table.columns]].astype(object)
     if "case" not in about:
         about.insert(0, "case", [str(label) for label in labels])
-    skipped = [name for name in table.columns if name in _ABOUT_CASE or str(name).startswith("diagnostics_")]
-    features = table.drop(columns=skipped)
+    features = table[feature_columns(table)].copy()
     if not features.shape[1]:
         message = "the radiomics table holds no features; it needs one column of numbers per feature"
         raise SchemaError(message)

@@ -47,8 +47,9 @@ def event_column(endpoint: str) -> str:
 
 
 def safe_key(name: str) -> str:
-    """Return a column name that HDF5 can hold: a slash would open a group."""
-    return re.sub(r"\s*/\s*", "_per_", name.strip()) or "unnamed"
+    """Return a column name that HDF5 can hold: a slash would open a group, ``.`` is the group itself."""
+    safe = re.sub(r"\s*/\s*", "_per_", name.strip())
+    return f"column{safe}" if safe in ("", ".", "..", "_index") else safe
 
 
 def some(names: Iterable[object], limit: int = 5) -> str:

@@ -17,14 +17,14 @@ from imrad.datasets.synthetic import Population, draw_second_reader, draw_tables
 from imrad.exceptions import ConfigError
 from imrad.seeds import generator
 
-__all__ = ["STUDIES", "Standin", "standin"]
+__all__ = ["STUDIES", "Study", "draw_study", "standin"]
 
 Size = Literal["full", "small"]
 Tables = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Standin:
+class Study:
     """A generated study.
 
     Attributes
@@ -92,18 +92,36 @@ class Standin:
         return written
 
 
-def standin(study: str, *, size: Size = "full", seed: int = 0) -> Standin:
-    """Draw the stand-in of a study.
+def standin(study: str, *, cohort: str = "training", size: Size = "full", seed: int = 0) -> Any:
+    """Return the stand-in of a study as a cohort.
 
     Parameters
     ----------
     study : str
         A key of :data:`STUDIES`.
+    cohort : str
+        ``training``, or one of the study's external cohorts.
     size : {"full", "small"}
         ``full`` has the study's numbers of patients and features; ``small`` about half the patients and
         at most 120 features, for tests.
     seed : int
         Seed.
+
+    Returns
+    -------
+    AnnData
+        See :meth:`Study.cohort`.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such study, cohort or size.
+    """
+    return draw_study(study, size=size, seed=seed).cohort(cohort)
+
+
+def draw_study(study: str, *, size: Size = "full", seed: int = 0) -> Study:
+    """Draw the tables of a study's stand-in; see :func:`standin`.
 
     Raises
     ------
@@ -127,7 +145,7 @@ def _features(size: Size, n_features: int) -> tuple[str, ...]:
     return tuple(names if size == "full" else names[:60] + names[-60:])
 
 
-def _kirc(size: Size, seed: int) -> Standin:
+def _kirc(size: Size, seed: int) -> Study:
     effect = {"cell:Mast_cells_activated": 1.2, "cell:T_cells_CD8": 1.0, "gene:PDCD1": 1.0, "TMB": 0.0}
     population = Population(
         features=_features(size, 851),
@@ -148,10 +166,10 @@ def _kirc(size: Size, seed: int) -> Standin:
     hidden = generator(seed, "standin", "dfi").permutation(len(clinical))[max(12, len(clinical) // 9) :]
     clinical.iloc[hidden, clinical.columns.get_indexer(["dfi_days", "dfi_event"])] = np.nan
     tables["clinical"] = clinical
-    return Standin("ccrcc-imrad", {"training": tables}, ("os", "dfi"), None, {"training": truth})
+    return Study("ccrcc-imrad", {"training": tables}, ("os", "dfi"), None, {"training": truth})
 
 
-def _ici(size: Size, seed: int) -> Standin:
+def _ici(size: Size, seed: int) -> Study:
     population = Population(
         features=_features(size, 1037),
         targets=("gene:CD274",),
@@ -182,7 +200,7 @@ def _ici(size: Size, seed: int) -> Standin:
             # The second reader drew thirty patients only.
             tables[name]["reader_2"] = second.iloc[np.sort(rng.permutation(len(second))[:30])].reset_index()
             truth[name]["features"]["icc"] = icc
-    return Standin("nsclc-ici-response", tables, ("response=best_response",), None, truth)
+    return Study("nsclc-ici-response", tables, ("response=best_response",), None, truth)
 
 
 def _ici_variables(responds: np.ndarray[Any, Any], rng: np.random.Generator, patients: pd.Index) -> pd.DataFrame:
@@ -205,7 +223,7 @@ def _ici_variables(responds: np.ndarray[Any, Any], rng: np.random.Generator, pat
     return table
 
 
-def _escc(size: Size, seed: int) -> Standin:
+def _escc(size: Size, seed: int) -> Study:
     population = Population(
         features=_features(size, 1037),
         targets=("gene:CD274",),
@@ -221,7 +239,7 @@ def _escc(size: Size, seed: int) -> Standin:
     clinical = _dates(drawn["clinical"], generator(seed, "standin", "escc"))
     tables = {"radiomics": drawn["radiomics"], "clinical": clinical, "reader_2": second.reset_index()}
     endpoint = "pfs=diagnosis_date,progression_date|death_date,last_contact_date"
-    return Standin("escc-pfs", {"training": tables}, (endpoint,), None, {"training": truth})
+    return Study("escc-pfs", {"training": tables}, (endpoint,), None, {"training": truth})
 
 
 def _dates(clinical: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
@@ -248,7 +266,7 @@ def _dates(clinical: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
     return out
 
 
-def _deep(size: Size, seed: int) -> Standin:
+def _deep(size: Size, seed: int) -> Study:
     width = 768 if size == "full" else 64
     population = Population(
         features=tuple(deep_names(width)),
@@ -270,7 +288,7 @@ def _deep(size: Size, seed: int) -> Standin:
         clinical["smoker"] = rng.choice(["yes", "no"], len(clinical), p=[0.6, 0.4])
         clinical["site"] = name.removeprefix("centre_") if draw else "A"
         tables[name] = {"radiomics": _two_phases(drawn["radiomics"], seed, draw), "clinical": clinical}
-    return Standin("nsclc-deep-pcr", tables, ("pcr=pathology",), "mean", truth)
+    return Study("nsclc-deep-pcr", tables, ("pcr=pathology",), "mean", truth)
 
 
 def _two_phases(vectors: pd.DataFrame, seed: int, draw: int) -> pd.DataFrame:
@@ -286,7 +304,7 @@ def _two_phases(vectors: pd.DataFrame, seed: int, draw: int) -> pd.DataFrame:
     return rows.sort_values(["patient", "phase"], ignore_index=True)
 
 
-def _mutation(size: Size, seed: int) -> Standin:
+def _mutation(size: Size, seed: int) -> Study:
     sequences = ("T1CE", "T2", "ADC", "DCE") if size == "full" else ("T1CE", "DCE")
     each = feature_names(107) if size == "full" else feature_names(40)
     targets = ("mut:EGFR", "mut:ERBB2", "TMB")
@@ -325,7 +343,7 @@ def _mutation(size: Size, seed: int) -> Standin:
             "clinical": clinical,
             "immune": immune,
         }
-    return Standin("mutation-therapy", tables, ("os", "pfi"), "region", truth)
+    return Study("mutation-therapy", tables, ("os", "pfi"), "region", truth)
 
 
 def _two_time_points(features: pd.DataFrame, seed: int, draw: int) -> pd.DataFrame:
@@ -341,7 +359,7 @@ def _two_time_points(features: pd.DataFrame, seed: int, draw: int) -> pd.DataFra
     return rows.sort_values(["patient", "timepoint"], ignore_index=True)
 
 
-STUDIES: dict[str, Callable[[Size, int], Standin]] = {
+STUDIES: dict[str, Callable[[Size, int], Study]] = {
     "ccrcc-imrad": _kirc,
     "nsclc-ici-response": _ici,
     "escc-pfs": _escc,

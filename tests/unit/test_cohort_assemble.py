@@ -108,6 +108,8 @@ def test_regions_stand_side_by_side(clinical):
     assert list(adata.var_names) == ["wall:original_firstorder_Mean", "tumour:original_firstorder_Mean"]
     assert adata.X.tolist() == [[1.0, 2.0], [3.0, 4.0]]
     assert adata.var["feature_class"].tolist() == ["firstorder", "firstorder"]
+    var = pd.DataFrame({"unit": ["HU"]}, index=["original_firstorder_Mean"])
+    assert assemble(cases, clinical, endpoints="os", aggregation="region", var=var).var["unit"].tolist() == ["HU", "HU"]
     with pytest.raises(DuplicateError, match="p1 wall"):
         assemble(pd.concat([cases, cases]), clinical, endpoints="os", aggregation="region")
 
@@ -256,3 +258,25 @@ def test_a_cohort_may_have_a_response_or_no_endpoint_at_all(radiomics, clinical)
     assert bare.uns["imrad"]["endpoints"].empty
     bare.obs["response"] = 2.0
     validate(bare)
+
+
+def test_tables_without_rows_or_with_a_column_twice_are_refused(radiomics, clinical, immune):
+    for name, parts in {
+        "radiomics": (radiomics.iloc[:0], clinical, immune),
+        "clinical": (radiomics, clinical.iloc[:0], immune),
+        "immune": (radiomics, clinical, immune.iloc[:0]),
+    }.items():
+        with pytest.raises(SchemaError, match=f"the {name} table holds no rows"):
+            assemble(*parts, endpoints="os")
+    with pytest.raises(SchemaError, match="the clinical table has several columns named os_days"):
+        assemble(radiomics, pd.concat([clinical, clinical[["os_days"]]], axis=1), endpoints="os")
+
+
+@pytest.mark.parametrize("name", ["_index", ".", "..", "ki67/percent", " / "])
+def test_columns_that_hdf5_cannot_hold_are_renamed(tmp_path, radiomics, clinical, name):
+    from imrad.cohort import read_cohort, write_cohort
+
+    adata = assemble(radiomics, clinical.assign(**{name: 1.0}), endpoints="os")
+    write_cohort(adata, tmp_path / "cohort.h5ad")
+    assert list(read_cohort(tmp_path / "cohort.h5ad").obs.columns) == list(adata.obs.columns)
+    assert adata.obs.shape[1] == 5

@@ -3,13 +3,13 @@ import pandas as pd
 import pytest
 
 from imrad.cohort import assemble, cohort_digest, endpoint_known, read_table, survival_y, validate, write_cohort
-from imrad.datasets import STUDIES, standin
+from imrad.datasets import STUDIES, draw_study, standin
 from imrad.exceptions import ConfigError
 
 
 @pytest.mark.parametrize("study", list(STUDIES))
 def test_every_stand_in_assembles_and_is_the_same_from_its_files(tmp_path, study):
-    drawn = standin(study, size="small")
+    drawn = draw_study(study, size="small")
     for name, files in drawn.write(tmp_path).items():
         adata = drawn.cohort(name)
         validate(adata)
@@ -26,7 +26,7 @@ def test_every_stand_in_assembles_and_is_the_same_from_its_files(tmp_path, study
 def test_the_full_shapes_are_the_studies():
     shapes = {}
     for study in ("ccrcc-imrad", "nsclc-ici-response", "escc-pfs"):
-        drawn = standin(study)
+        drawn = draw_study(study)
         shapes[study] = {name: drawn.cohort(name).shape for name in drawn.tables}
     assert shapes == {
         "ccrcc-imrad": {"training": (113, 851)},
@@ -36,7 +36,7 @@ def test_the_full_shapes_are_the_studies():
 
 
 def test_kirc_has_thirty_targets_and_a_recurrence_known_for_twelve():
-    adata = standin("ccrcc-imrad").cohort()
+    adata = standin("ccrcc-imrad")
     assert adata.obsm["immune"].shape == (113, 30)
     assert endpoint_known(adata.obs, "dfi").sum() == 12
     assert adata.obs["new_tumor_event"].notna().all()
@@ -45,7 +45,7 @@ def test_kirc_has_thirty_targets_and_a_recurrence_known_for_twelve():
 
 
 def test_ici_has_recist_counts_and_thirty_patients_read_twice():
-    drawn = standin("nsclc-ici-response")
+    drawn = draw_study("nsclc-ici-response")
     adata = drawn.cohort()
     assert "best_response" not in adata.obs
     assert adata.obs["response"].isna().sum() > 0
@@ -55,7 +55,7 @@ def test_ici_has_recist_counts_and_thirty_patients_read_twice():
 
 
 def test_escc_builds_its_endpoint_from_dates_and_has_short_follow_up():
-    adata = standin("escc-pfs").cohort()
+    adata = standin("escc-pfs")
     y = survival_y(adata.obs, "pfs")
     assert 0.3 < y["event"].mean() < 0.8
     assert ((y["time"] < 90) & ~y["event"]).sum() >= 2
@@ -63,7 +63,7 @@ def test_escc_builds_its_endpoint_from_dates_and_has_short_follow_up():
 
 
 def test_deep_vectors_of_two_phases_are_averaged():
-    drawn = standin("nsclc-deep-pcr", size="small")
+    drawn = draw_study("nsclc-deep-pcr", size="small")
     rows = drawn.tables["training"]["radiomics"]
     adata = drawn.cohort()
     patient = adata.obs_names[3]
@@ -74,7 +74,7 @@ def test_deep_vectors_of_two_phases_are_averaged():
 
 
 def test_mutations_come_with_blocks_sites_and_two_time_points():
-    drawn = standin("mutation-therapy", size="small")
+    drawn = draw_study("mutation-therapy", size="small")
     adata = drawn.cohort()
     assert set(adata.obsm["immune"]["mut:EGFR"].dropna()) == {0.0, 1.0}
     assert adata.obs["site"].nunique() == 3
@@ -88,10 +88,10 @@ def test_what_is_not_there_is_refused_by_name():
     with pytest.raises(ConfigError, match="studies are ccrcc-imrad"):
         standin("breast")
     with pytest.raises(ConfigError, match="no cohort 'external'; it has training"):
-        standin("escc-pfs", size="small").cohort("external")
+        standin("escc-pfs", size="small", cohort="external")
 
 
 def test_a_seed_draws_one_study():
-    first, second, other = (standin("escc-pfs", size="small", seed=seed).tables["training"] for seed in (1, 1, 2))
+    first, second, other = (draw_study("escc-pfs", size="small", seed=seed).tables["training"] for seed in (1, 1, 2))
     pd.testing.assert_frame_equal(first["radiomics"], second["radiomics"])
     assert not first["radiomics"].equals(other["radiomics"])
