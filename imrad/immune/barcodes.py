@@ -9,7 +9,7 @@ import pandas as pd
 
 __all__ = ["choose_samples", "patient_of", "sample_type"]
 
-_TCGA = re.compile(r"(TCGA-[A-Z0-9]{2}-[A-Z0-9]{4})(?:-(\d{2})([A-Z])?)?(?:-|$)", re.IGNORECASE)
+_TCGA = re.compile(r"(TCGA-[A-Z0-9]{2}-[A-Z0-9]{4})(?:-(\d{2})([A-Z])?)?(?:[-.]|$)", re.IGNORECASE)
 _DOTTED = re.compile(r"TCGA[._][A-Za-z0-9]{2}[._][A-Za-z0-9]{4}(?:$|[._-])", re.IGNORECASE)
 # Primary tumour (blood-derived cancers: 03) before additional primary, recurrence and metastasis.
 _PREFERENCE = ("01", "03", "09", "05", "02", "06", "07", "")

@@ -12,7 +12,7 @@ from imrad.immune.barcodes import choose_samples, dashed
 from imrad.immune.reading import read_table
 from imrad.immune.scores import ImmuneScores
 from imrad.immune.signatures import coverage_table
-from imrad.immune.targets import LM22_CELLS, canonical_cell, parse_target
+from imrad.immune.targets import LM22_CELLS, PLAIN_TARGETS, canonical_cell
 
 __all__ = ["P_CUT", "apply_p_rule", "read_cibersort_table", "read_score_table"]
 
@@ -168,4 +168,4 @@ def _column(name: str) -> str:
     cell = canonical_cell(name)
     if cell in LM22_CELLS:
         return f"cell:{cell}"
-    return str(parse_target(name, known=[name])) if ":" not in name else name
+    return {plain.lower(): plain for plain in PLAIN_TARGETS}.get(name.lower(), name)
