@@ -160,5 +160,5 @@ def _on_dask(fn: Callable[[T], R], items: Sequence[T], address: str) -> Iterator
         raise MissingExtraError(message) from error
     with Client(address, set_as_default=False) as client:
         futures = client.map(partial(_numbered, fn), range(len(items)), items, pure=False)
-        for _, result in as_completed(futures, with_results=True):
+        for _, result in as_completed(futures, loop=client.loop, with_results=True):
             yield result

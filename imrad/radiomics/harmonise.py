@@ -110,7 +110,7 @@ class ComBat(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self.batches_, which = np.unique(sites, return_inverse=True)
         self.n_rows_ = np.bincount(which)
         if self.reference is not None and self.reference not in self.batches_:
-            message = f"the reference site {self.reference!r} is not among the fitted ones: {_list(self.batches_)}"
+            message = f"the reference site {self.reference} is not among the fitted ones: {_list(self.batches_)}"
             raise FitError(message)
         self.mean_only_ = bool(self.mean_only or self.n_rows_.min() == 1)
         n, n_batches = x.shape[0], len(self.batches_)
@@ -183,7 +183,7 @@ class ComBat(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             return self.gamma_[known[0]], self.delta_[known[0]]
         if self.unseen == "error":
             message = (
-                f"site {site!r} was not fitted (fitted: {_list(self.batches_)}); set unseen to unadjusted, nearest or "
+                f"site {site} was not fitted (fitted: {_list(self.batches_)}); set unseen to unadjusted, nearest or "
                 f"grand_mean to say what shall happen to its {len(scaled)} rows"
             )
             raise FitError(message)

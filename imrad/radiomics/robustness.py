@@ -250,7 +250,7 @@ class VolumeFilter(_Filter):
     Parameters
     ----------
     volume : str or int
-        The column of the volume; it is kept.
+        The volume's column, by name or position; it is kept.
     threshold : float
         Largest absolute Spearman correlation that is kept.
 
@@ -274,11 +274,14 @@ class VolumeFilter(_Filter):
         from scipy.stats import rankdata
 
         x = validate_data(self, X, dtype=np.float64, ensure_all_finite="allow-nan", ensure_min_samples=2)
-        names = list(getattr(self, "feature_names_in_", range(x.shape[1])))
-        if self.volume not in names:
+        names = list(getattr(self, "feature_names_in_", ()))
+        position = self.volume if isinstance(self.volume, int) else None
+        if position is None and self.volume in names:
+            position = names.index(self.volume)
+        if position is None or not 0 <= position < x.shape[1]:
             message = f"X has no column {self.volume!r} to take the volume from"
             raise ValueError(message)
-        at = names.index(self.volume)
+        at = position
         self.correlation_ = np.zeros(x.shape[1])
         complete = np.isfinite(x) & np.isfinite(x[:, [at]])
         whole = complete.all(axis=0)
