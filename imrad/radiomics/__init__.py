@@ -8,8 +8,10 @@ from typing import Any
 _DOORS = {
     "PreparedImage": "engine",
     "RadiomicsSettings": "settings",
+    "compare": "comparison",
     "extract": "engine",
     "extract_image": "engine",
+    "extract_pyradiomics": "comparison",
     "feature_names": "engine",
     "feature_table": "features",
     "ComBat": "harmonise",

@@ -18,6 +18,8 @@ for square, logarithm, ...                error
 packages; ``LBP3D`` with SciPy >= 1.15
 ``shape2D``                               tests the wrong axis (x for z); fails on     tests ``force2Ddimension``
                                           regions of few pixels
+a mask with a single value, such as all   ``ValueError``: "no labels found"            computed
+ones
 NaN or infinite intensities in a region   undefined levels                             ``ImageError``
 IMC2 of directions without information    NaN for that direction, by rounding          the same
 whole-number images resampled             values cut off at the point, so that a       the same (``mode: ibsi``
@@ -36,6 +38,7 @@ import numpy.typing as npt
 import SimpleITK as sitk
 
 from imrad.exceptions import GeometryError, ImageError, RegionError
+from imrad.radiomics.comparison import extract_pyradiomics
 from imrad.radiomics.features import CLASSES
 from imrad.radiomics.filters import filtered, filtered_names, laplacian_of_gaussian, log_margin
 from imrad.radiomics.kernels import region_box
@@ -51,7 +54,7 @@ from imrad.radiomics.resample import (
 )
 from imrad.radiomics.settings import RadiomicsSettings
 
-__all__ = ["PreparedImage", "extract", "extract_image", "feature_names"]
+__all__ = ["PreparedImage", "extract", "extract_image", "extract_pyradiomics", "feature_names"]
 
 Array = npt.NDArray[Any]
 Box = tuple[slice, slice, slice]

@@ -171,6 +171,7 @@ def _wavelet(image: Array, box: Box, settings: FilterSettings) -> Iterator[tuple
     depth = settings.start_level + settings.level
     axes = _in_plane(settings)
     block = image
+    cropped = wavelet.dec_len % 2 == 0
     within = list(box)
     for axis in range(3):
         size = image.shape[axis]
@@ -178,16 +179,20 @@ def _wavelet(image: Array, box: Box, settings: FilterSettings) -> Iterator[tuple
         start, stop = box[axis].start, box[axis].stop
         margin = depth * (wavelet.dec_len // 2) if axis in axes else 0
         length = stop - start + 2 * margin
-        length += length % 2
+        length += length % 2 if axis in axes else 0
         if length >= period:
             index, offset = np.arange(period), start
+            cropped = cropped and axis not in axes
         else:
             index, offset = np.arange(start - margin, start - margin + length) % period, margin
         index[index == size] = 0
         block = np.take(block, index, axis=axis)
         within[axis] = slice(offset, offset + stop - start)
-    window = tuple(within)
     bands = _wavelet_names(settings)
+    if depth == 1 and cropped and image.dtype != np.float32:
+        yield from zip((name for _, _, name in bands), _bands(block, box, axes, wavelet), strict=True)
+        return
+    window = tuple(within)
     data = np.ascontiguousarray(block)
     for level in range(1 - settings.start_level, settings.level + 1):
         found = pywt.swtn(data, wavelet, level=1, start_level=0, axes=tuple(axes))[0]
@@ -196,6 +201,55 @@ def _wavelet(image: Array, box: Box, settings: FilterSettings) -> Iterator[tuple
             if band_level == level:
                 yield name, found[key][window]
     yield bands[-1][2], data[window]
+
+
+@jit
+def _convolve(data: Any, taps: Any, out: Any) -> None:
+    """Convolve along the middle axis, summing in the order of PyWavelets, so that the last bit agrees."""
+    reach = taps.size
+    for a in range(out.shape[0]):
+        for n in range(out.shape[1]):
+            row = out[a, n]
+            for j in range(reach):
+                tap = taps[j]
+                source = data[a, n + reach - j]
+                for c in range(row.size):
+                    row[c] += tap * source[c]
+
+
+@jit
+def _convolve_rows(data: Any, taps: Any, out: Any) -> None:
+    """Convolve along the last axis, in the same order."""
+    reach = taps.size
+    width = out.shape[1]
+    for a in range(out.shape[0]):
+        row = out[a]
+        for j in range(reach):
+            tap = taps[j]
+            source = data[a, reach - j : reach - j + width]
+            for c in range(width):
+                row[c] += tap * source[c]
+
+
+def _bands(block: Array, box: Box, axes: list[int], wavelet: pywt.Wavelet) -> list[Array]:
+    """Return the bands of one level in the box, approximation last, from a block with the filter's margin."""
+    filters = [np.array(taps, dtype=np.float64) for taps in (wavelet.dec_lo, wavelet.dec_hi)]
+    found = [np.ascontiguousarray(block, dtype=np.float64)]
+    for axis in axes:
+        length = box[axis].stop - box[axis].start
+        split = []
+        for data in found:
+            for taps in filters:
+                shape = (*data.shape[:axis], length, *data.shape[axis + 1 :])
+                out = np.zeros(shape)
+                if axis == 2:
+                    _convolve_rows(data.reshape(-1, data.shape[2]), taps, out.reshape(-1, length))
+                else:
+                    before, after = int(np.prod(shape[:axis])), int(np.prod(shape[axis + 1 :]))
+                    _convolve(data.reshape(before, data.shape[axis], after), taps, out.reshape(before, length, after))
+                split.append(out)
+        found = split
+    return [*found[1:], found[0]]
 
 
 @jit

@@ -306,7 +306,7 @@ def _maximal_correlation(p: Any, px: Any, py: Any) -> float:
 
 
 @jit
-def glcm_features(matrices: Any, grey: Any, with_mcc: bool) -> Any:
+def glcm_features(matrices: Any, grey: Any) -> Any:  # noqa: C901
     """Return the 24 co-occurrence features of each matrix, alphabetically; empty ones give NaN.
 
     Parameters
@@ -431,8 +431,7 @@ def glcm_features(matrices: Any, grey: Any, with_mcc: bool) -> Any:
         out[m, 16] = ux
         out[m, 17] = energy
         out[m, 18] = hxy
-        if with_mcc:
-            out[m, 19] = _maximal_correlation(p, px, py)
+        out[m, 19] = _maximal_correlation(p, px, py)
         out[m, 20] = largest
         out[m, 21] = sum_average
         out[m, 22] = h_sum
@@ -492,34 +491,99 @@ def _root(parent: Any, p: int) -> int:
 
 
 @jit
+def _join(parent: Any, root: int, q: int) -> int:
+    other = _root(parent, q)
+    if other < root:
+        parent[root] = other
+        return other
+    parent[other] = root
+    return root
+
+
+@jit
+def _join_any(ranks: Any, parent: Any, p: int, offsets: Any) -> None:
+    root = p
+    for a in range(offsets.size):
+        if ranks[p - offsets[a]] == ranks[p]:
+            root = _join(parent, root, p - offsets[a])
+
+
+@jit
+def _join_26(ranks: Any, parent: Any, p: int, row: int, plane: int) -> None:  # noqa: C901
+    """Join a voxel to its zone, asking no neighbour that another one already answers for.
+
+    Two neighbours that touch and both have the voxel's grey level are in one zone already.
+    """
+    level = ranks[p]
+    below = p - plane
+    if ranks[below] == level:  # touches all others
+        parent[p] = _root(parent, below)
+        return
+    behind = p - row
+    if ranks[behind] == level:  # touches all but the far row of the plane below
+        root = _join(parent, p, behind)
+        q = below + row
+        if ranks[q] == level:
+            _join(parent, root, q)
+        else:
+            if ranks[q - 1] == level:
+                root = _join(parent, root, q - 1)
+            if ranks[q + 1] == level:
+                _join(parent, root, q + 1)
+        return
+    root = p
+    if ranks[p - 1] == level:  # touches all but those one step further along x
+        root = _join(parent, root, p - 1)
+        if ranks[below + 1] == level:
+            _join(parent, root, below + 1)
+            return
+        if ranks[behind + 1] == level:
+            root = _join(parent, root, behind + 1)
+        elif ranks[below - row + 1] == level:
+            root = _join(parent, root, below - row + 1)
+        if ranks[below + row + 1] == level:
+            _join(parent, root, below + row + 1)
+        return
+    if ranks[below - 1] == level:
+        root = _join(parent, root, below - 1)
+    elif ranks[behind - 1] == level:
+        root = _join(parent, root, behind - 1)
+    if ranks[below + 1] == level:
+        root = _join(parent, root, below + 1)
+    elif ranks[behind + 1] == level:
+        root = _join(parent, root, behind + 1)
+    for far in (below - row, below + row):
+        if ranks[far] == level:
+            root = _join(parent, root, far)
+        else:
+            if ranks[far - 1] == level:
+                root = _join(parent, root, far - 1)
+            if ranks[far + 1] == level:
+                root = _join(parent, root, far + 1)
+
+
+@jit
 def zones(ranks: Any, starts: Any, stops: Any, offsets: Any) -> Any:
     """Return rank and size of every connected zone of equal grey level."""
     parent = np.zeros(ranks.size, np.int32)
     size = np.zeros(ranks.size, np.int32)
     number = 0
+    # All 13 steps, as neighbour_steps orders them: the 5th goes one plane down, the 11th one row back.
+    whole = offsets.size == 13
+    plane, row = (offsets[4], offsets[10]) if whole else (0, 0)
     for r in range(starts.size):
         for p in range(starts[r], stops[r]):
-            level = ranks[p]
-            if level == 0:
-                continue
-            parent[p] = p
-            root = p
-            for a in range(offsets.size):
-                q = p - offsets[a]
-                if ranks[q] == level:
-                    other = _root(parent, q)
-                    if other != root:
-                        if other < root:
-                            parent[root] = other
-                            root = other
-                        else:
-                            parent[other] = root
+            if ranks[p]:
+                parent[p] = p
+                if whole:
+                    _join_26(ranks, parent, p, row, plane)
+                else:
+                    _join_any(ranks, parent, p, offsets)
     for r in range(starts.size):
         for p in range(starts[r], stops[r]):
             if ranks[p]:
                 root = _root(parent, p)
-                if size[root] == 0:
-                    number += 1
+                number += size[root] == 0
                 size[root] += 1
     zone_rank = np.empty(number, np.int32)
     zone_size = np.empty(number, np.int32)
@@ -564,7 +628,15 @@ def _add_row(grey: Any, here: int, there: int, length: int, alpha: int, total: A
 
 @jit
 def neighbourhood(
-    grey: Any, ranks: Any, starts: Any, stops: Any, offsets: Any, neighbours: Any, levels: int, alpha: int
+    grey: Any,
+    ranks: Any,
+    starts: Any,
+    stops: Any,
+    offsets: Any,
+    neighbours: Any,
+    levels: int,
+    alpha: int,
+    lonely: bool,
 ) -> Any:
     """Return the NGTDM columns (count, summed difference) and the dependence counts per grey level.
 
@@ -574,6 +646,8 @@ def neighbourhood(
         All neighbours, both directions.
     neighbours : array of int
         How many neighbours each voxel has inside the region.
+    lonely : bool
+        Whether voxels without neighbours count in the NGTDM.
     """
     number = np.zeros(levels)
     difference = np.zeros(levels)
@@ -594,9 +668,10 @@ def neighbourhood(
             level = ranks[start + n] - 1
             if level < 0:
                 continue
-            number[level] += 1.0
             dependence[level, alike[n]] += 1.0
             count = neighbours[start + n]
+            if lonely or count:
+                number[level] += 1.0
             if count:
                 difference[level] += abs(grey[start + n] - total[n] / count)
     return number, difference, dependence

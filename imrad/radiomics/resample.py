@@ -237,6 +237,17 @@ def _near_step(values: Any, step: float, margin: float, cut: bool) -> bool:
     return False
 
 
+@jit
+def _flat_somewhere(values: Any, margin: float) -> bool:
+    """Tell whether two neighbours along the last axis are equal up to rounding."""
+    for z in range(values.shape[0]):
+        for y in range(values.shape[1]):
+            for x in range(1, values.shape[2]):
+                if abs(values[z, y, x] - values[z, y, x - 1]) <= margin:
+                    return True
+    return False
+
+
 def bspline(image: Array, grid: ResampledGrid, bin_width: float) -> Array | None:
     """Resample by the cubic B-spline of the region's surroundings.
 
@@ -244,7 +255,8 @@ def bspline(image: Array, grid: ResampledGrid, bin_width: float) -> Array | None
     -------
     array or None
         None where a value lies so near to a whole number (whole-number images) or to a grey level's
-        edge (others) that rounding would decide, or a new voxel on the very edge of the image.
+        edge (others) that rounding would decide, where real numbers are constant but for rounding, or
+        where a new voxel lies on the very edge of the image.
     """
     axes = []
     covered = []
@@ -285,6 +297,8 @@ def bspline(image: Array, grid: ResampledGrid, bin_width: float) -> Array | None
     whole = np.issubdtype(image.dtype, np.integer)
     margin = 2e-8 * max(1.0, largest / 4000)
     if _near_step(data[np.ix_(*covered)].ravel(), 1.0 if whole else bin_width, margin, whole):
+        return None
+    if not whole and _flat_somewhere(data, 1e-10 * largest):
         return None
     if whole:
         limits = np.iinfo(image.dtype)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import warnings
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -42,8 +43,6 @@ INTERPOLATORS = (
     "sitkBlackmanWindowedSinc",
 )
 
-_SEVEN = tuple(name for name in CLASSES if name != "shape2D")
-
 _BEFORE_FILTERS = (
     "normalize",
     "normalizeScale",
@@ -63,10 +62,19 @@ _BEFORE_FILTERS = (
     "label_channel",
     "additionalInfo",
     "logSupport",
+    "ivhBinWidth",
     "mode",
 )
 
 _VOXEL_KEYS = ("kernelRadius", "maskedKernel", "initValue", "voxelBatch")
+
+
+def _original() -> dict[str, dict[str, Any]]:
+    return {"Original": {}}
+
+
+def _seven_classes() -> dict[str, tuple[str, ...]]:
+    return {name: () for name in CLASSES if name != "shape2D"}
 
 
 class FilterSettings(BaseModel):
@@ -74,28 +82,36 @@ class FilterSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    binWidth: float = Field(25, gt=0, description="Width of a grey level, in intensity units; bins start at 0.")
-    binCount: int | None = Field(None, gt=0, description="Number of grey levels, instead of a width.")
-    force2D: bool = Field(False, description="Texture and wavelet within slices only.")
-    force2Ddimension: int = Field(0, ge=0, le=2, description="Axis across the slices: 0 is z, 1 is y, 2 is x.")
-    distances: tuple[int, ...] = Field((1,), description="Neighbour distances in voxels (GLCM, NGTDM, GLDM).")
-    weightingNorm: Literal["manhattan", "euclidean", "infinity", "no_weighting"] | None = Field(
-        None, description="Merge GLCM and GLRLM directions, weighted by this norm; default averages features."
+    binWidth: float = Field(
+        default=25.0, gt=0, description="Width of a grey level, in intensity units; bins start at 0."
     )
-    symmetricalGLCM: bool = Field(True, description="Count each pair of voxels in both orders.")
-    gldm_a: int = Field(0, ge=0, description="Largest grey level difference of dependent voxels.")
-    voxelArrayShift: float = Field(0, description="Added to intensities in Energy, TotalEnergy and RootMeanSquared.")
-    wavelet: str = Field("coif1", description="Wavelet by its PyWavelets name.")
-    start_level: int = Field(0, ge=0, description="Wavelet levels to descend before the first one that is used.")
-    level: int = Field(1, ge=1, description="Number of wavelet levels.")
-    sigma: tuple[int | float, ...] = Field((), description="Widths of the Laplacian of Gaussian, in mm.")
-    gradientUseSpacing: bool = Field(True, description="Gradient per mm rather than per voxel.")
-    lbp2DRadius: float = Field(1, gt=0, description="Radius of the sampled circle, in voxels.")
-    lbp2DSamples: int = Field(8, ge=1, description="Number of samples on the circle.")
-    lbp2DMethod: Literal["default", "ror", "uniform", "var"] = Field("uniform", description="How patterns are coded.")
-    lbp3DLevels: int = Field(2, ge=1, description="Levels of the spherical harmonics.")
-    lbp3DIcosphereRadius: float = Field(1, gt=0, description="Radius of the sampled sphere, in voxels.")
-    lbp3DIcosphereSubdivision: int = Field(1, ge=0, description="Subdivisions of the icosahedron.")
+    binCount: int | None = Field(default=None, gt=0, description="Number of grey levels, instead of a width.")
+    force2D: bool = Field(default=False, description="Texture and wavelet within slices only.")
+    force2Ddimension: int = Field(default=0, ge=0, le=2, description="Axis across the slices: 0 is z, 1 is y, 2 is x.")
+    distances: tuple[int, ...] = Field(default=(1,), description="Neighbour distances in voxels (GLCM, NGTDM, GLDM).")
+    weightingNorm: Literal["manhattan", "euclidean", "infinity", "no_weighting"] | None = Field(
+        default=None, description="Merge GLCM and GLRLM directions, weighted by this norm; default averages features."
+    )
+    symmetricalGLCM: bool = Field(default=True, description="Count each pair of voxels in both orders.")
+    gldm_a: int = Field(default=0, ge=0, description="Largest grey level difference of dependent voxels.")
+    voxelArrayShift: int = Field(
+        default=0, description="Added to intensities in Energy, TotalEnergy and RootMeanSquared."
+    )
+    wavelet: str = Field(default="coif1", description="Wavelet by its PyWavelets name.")
+    start_level: int = Field(
+        default=0, ge=0, description="Wavelet levels to descend before the first one that is used."
+    )
+    level: int = Field(default=1, ge=1, description="Number of wavelet levels.")
+    sigma: tuple[int | float, ...] = Field(default=(), description="Widths of the Laplacian of Gaussian, in mm.")
+    gradientUseSpacing: bool = Field(default=True, description="Gradient per mm rather than per voxel.")
+    lbp2DRadius: float = Field(default=1.0, gt=0, description="Radius of the sampled circle, in voxels.")
+    lbp2DSamples: int = Field(default=8, ge=1, description="Number of samples on the circle.")
+    lbp2DMethod: Literal["default", "ror", "uniform", "var"] = Field(
+        default="uniform", description="How patterns are coded."
+    )
+    lbp3DLevels: int = Field(default=2, ge=1, description="Levels of the spherical harmonics.")
+    lbp3DIcosphereRadius: float = Field(default=1.0, gt=0, description="Radius of the sampled sphere, in voxels.")
+    lbp3DIcosphereSubdivision: int = Field(default=1, ge=0, description="Subdivisions of the icosahedron.")
 
     @field_validator("distances")
     @classmethod
@@ -138,37 +154,50 @@ class RadiomicsSettings(FilterSettings):
     """
 
     mode: Literal["pyradiomics", "ibsi"] = Field(
-        "pyradiomics",
+        default="pyradiomics",
         description="pyradiomics' definitions, or those of the Image Biomarker Standardisation Initiative.",
     )
     imageType: dict[str, dict[str, Any]] = Field(
-        default_factory=lambda: {"Original": {}}, description="Image types, each with settings of its own."
+        default_factory=_original, description="Image types, each with settings of its own."
     )
     featureClass: dict[str, tuple[str, ...]] = Field(
-        default_factory=lambda: {name: () for name in _SEVEN},
+        default_factory=_seven_classes,
         description="Feature classes, each with the features wanted (none named: all).",
     )
-    label: int = Field(1, ge=1, description="Value of the region in the mask.")
-    label_channel: int = Field(0, ge=0, description="Channel of a mask with several components per voxel.")
-    normalize: bool = Field(False, description="Centre and scale the image by its own mean and standard deviation.")
-    normalizeScale: float = Field(1, gt=0, description="Factor after normalisation.")
-    removeOutliers: float | None = Field(None, gt=0, description="Clip at this many standard deviations.")
-    resampledPixelSpacing: tuple[float, float, float] | None = Field(
-        None, description="New voxel spacing in mm along x, y, z; 0 keeps an axis."
+    label: int = Field(default=1, ge=1, description="Value of the region in the mask.")
+    label_channel: int = Field(default=0, ge=0, description="Channel of a mask with several components per voxel.")
+    normalize: bool = Field(
+        default=False, description="Centre and scale the image by its own mean and standard deviation."
     )
-    interpolator: str | None = Field("sitkBSpline", description="SimpleITK interpolator of the image.")
-    padDistance: int = Field(5, ge=0, description="Voxels kept around the region when cropping or resampling.")
-    preCrop: bool = Field(False, description="Crop to the region before filtering.")
-    resegmentRange: tuple[float, ...] | None = Field(None, description="Intensities kept in the region.")
-    resegmentMode: Literal["absolute", "relative", "sigma"] = Field("absolute", description="Meaning of the range.")
-    resegmentShape: bool = Field(False, description="Shape follows the re-segmented region too.")
-    minimumROIDimensions: int = Field(2, ge=1, le=3, description="Axes along which a region must exceed one voxel.")
-    minimumROISize: int | None = Field(None, gt=0, description="A region must have more voxels than this.")
-    correctMask: bool = Field(False, description="Resample a mask of another geometry onto the image.")
-    geometryTolerance: float = Field(1e-6, gt=0, description="Relative tolerance of equal geometry.")
-    additionalInfo: bool = Field(True, description="Accepted; diagnostics are not features and never among them.")
+    normalizeScale: float = Field(default=1.0, gt=0, description="Factor after normalisation.")
+    removeOutliers: float | None = Field(default=None, gt=0, description="Clip at this many standard deviations.")
+    resampledPixelSpacing: tuple[float, float, float] | None = Field(
+        default=None, description="New voxel spacing in mm along x, y, z; 0 keeps an axis."
+    )
+    interpolator: str | None = Field(default="sitkBSpline", description="SimpleITK interpolator of the image.")
+    padDistance: int = Field(default=5, ge=0, description="Voxels kept around the region when cropping or resampling.")
+    preCrop: bool = Field(default=False, description="Crop to the region before filtering.")
+    resegmentRange: tuple[float, ...] | None = Field(default=None, description="Intensities kept in the region.")
+    resegmentMode: Literal["absolute", "relative", "sigma"] = Field(
+        default="absolute", description="Meaning of the range."
+    )
+    resegmentShape: bool = Field(default=False, description="Shape follows the re-segmented region too.")
+    minimumROIDimensions: int = Field(
+        default=2, ge=1, le=3, description="Axes along which a region must exceed one voxel."
+    )
+    minimumROISize: int | None = Field(default=None, gt=0, description="A region must have more voxels than this.")
+    correctMask: bool = Field(default=False, description="Resample a mask of another geometry onto the image.")
+    geometryTolerance: float = Field(default=1e-6, gt=0, description="Relative tolerance of equal geometry.")
+    additionalInfo: bool = Field(
+        default=True, description="Accepted; diagnostics are not features and never among them."
+    )
+    ivhBinWidth: float | None = Field(
+        default=None,
+        gt=0,
+        description="Bin width of IBSI's intensity-volume histogram (mode ibsi); default 1 for whole-number images.",
+    )
     logSupport: Literal["pad", "full"] = Field(
-        "pad",
+        default="pad",
         description="LoG after resampling: on the padded crop, as pyradiomics, or with the filter's full support.",
     )
 
@@ -239,17 +268,53 @@ class RadiomicsSettings(FilterSettings):
         if "shape2D" in self.featureClass and not self.force2D:
             message = "featureClass shape2D needs force2D: true (and a region one voxel thick)"
             raise ValueError(message)
+        if self.mode == "ibsi":
+            self._check_ibsi()
+        elif self.ivhBinWidth is not None:
+            message = "ivhBinWidth belongs to mode: ibsi; pyradiomics has no intensity-volume histogram"
+            raise ValueError(message)
         if "LoG" in self.imageType and not self.for_image("LoG").sigma:
             message = "imageType LoG needs sigma, the filter widths in mm: {LoG: {sigma: [1, 3]}}"
             raise ValueError(message)
-        for name in self.imageType:
-            self.for_image(name)
         return self
+
+    def _check_ibsi(self) -> None:
+        if set(self.imageType) != {"Original"} or self.imageType["Original"]:
+            message = "mode ibsi covers the original image alone; take mode: pyradiomics for filtered images"
+            raise ValueError(message)
+        if any(self.featureClass.values()) or "shape2D" in self.featureClass:
+            message = "mode ibsi computes whole classes (shape, firstorder, glcm, ...); name no features and no shape2D"
+            raise ValueError(message)
+        if self.interpolator not in (None, "sitkNearestNeighbor", "sitkLinear", "sitkBSpline"):
+            message = (
+                f"mode ibsi interpolates by sitkLinear, sitkBSpline or sitkNearestNeighbor, not {self.interpolator}"
+            )
+            raise ValueError(message)
+        if self.resegmentMode == "relative":
+            message = "mode ibsi re-segments by an absolute range or by sigma, not relative to the maximum"
+            raise ValueError(message)
+        fixed = {
+            "distances": (1,),
+            "weightingNorm": None,
+            "symmetricalGLCM": True,
+            "voxelArrayShift": 0,
+            "force2Ddimension": 0,
+            "resegmentShape": False,
+            "preCrop": False,
+        }
+        for key, value in fixed.items():
+            if getattr(self, key) != value:
+                message = f"mode ibsi fixes {key} at {value}; leave it out"
+                raise ValueError(message)
+
+    @cached_property
+    def _by_image(self) -> dict[str, FilterSettings]:
+        common = {key: getattr(self, key) for key in FilterSettings.model_fields}
+        return {name: FilterSettings(**{**common, **own}) for name, own in {"": {}, **self.imageType}.items()}
 
     def for_image(self, image_type: str) -> FilterSettings:
         """Return the settings that hold for one image type, its own over the common ones."""
-        common = {key: getattr(self, key) for key in FilterSettings.model_fields}
-        return FilterSettings(**{**common, **self.imageType.get(image_type, {})})
+        return self._by_image.get(image_type, self._by_image[""])
 
     @classmethod
     def from_yaml(cls, path: str | Path) -> RadiomicsSettings:
@@ -319,7 +384,7 @@ class RadiomicsSettings(FilterSettings):
 
     def to_parameters(self) -> dict[str, Any]:
         """Return the settings as a pyradiomics parameter mapping (imrad's own keys left out)."""
-        own = {"imageType", "featureClass", "mode", "logSupport"}
+        own = {"imageType", "featureClass", "mode", "logSupport", "ivhBinWidth"}
         setting = {}
         for key, field in type(self).model_fields.items():
             value = getattr(self, key)

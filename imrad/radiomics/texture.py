@@ -18,7 +18,7 @@ from imrad.radiomics.firstorder import bin_edges, first_order_features
 from imrad.radiomics.settings import FilterSettings
 from imrad.radiomics.shape import shape2d_features, shape_features
 
-__all__ = ["RegionVoxels", "neighbour_steps"]
+__all__ = ["RegionVoxels", "TextureGrid", "flat_rows", "neighbour_steps"]
 
 Array = npt.NDArray[Any]
 
@@ -81,6 +81,9 @@ _MATRIX_NAMES = {
 }
 
 
+_MCC = list(CLASSES["glcm"]).index("MCC")
+
+
 @lru_cache(maxsize=256)
 def neighbour_steps(shape: tuple[int, int, int], distances: tuple[int, ...], flat_axis: int | None = None) -> Array:
     """Return one of each pair of opposite neighbour steps that fit into a box.
@@ -111,8 +114,17 @@ def neighbour_steps(shape: tuple[int, int, int], distances: tuple[int, ...], fla
     return np.array(steps, dtype=np.int64).reshape(-1, 3)
 
 
+def flat_rows(padded: Array) -> tuple[Array, Array, Array]:
+    """Return the flat indices of the non-zero voxels, and where their rows start and stop."""
+    where = np.flatnonzero(padded)
+    row = where // padded.shape[2]
+    first = np.flatnonzero(np.diff(row, prepend=-1))
+    last = np.append(first[1:], row.size) - 1
+    return where, where[first], where[last] + 1
+
+
 @dataclass
-class _Grid:
+class TextureGrid:
     """The flat, padded memory that the texture kernels run over."""
 
     where: Array
@@ -146,7 +158,7 @@ class RegionVoxels:
     def __init__(self, inside: Array, spacing: tuple[float, float, float]) -> None:
         self.inside = np.ascontiguousarray(inside)
         self.spacing = spacing
-        self._grids: dict[tuple[tuple[int, ...], int | None], _Grid] = {}
+        self._grids: dict[tuple[tuple[int, ...], int | None], TextureGrid] = {}
         self._reach: dict[int | None, Array] = {}
 
     @cached_property
@@ -172,7 +184,8 @@ class RegionVoxels:
         steps = [step for axis, step in enumerate(self.spacing[::-1]) if axis != flat_axis]
         return shape2d_features(self.inside.squeeze(axis=flat_axis), (steps[0], steps[1]))
 
-    def _grid(self, distances: tuple[int, ...], flat_axis: int | None) -> _Grid:
+    def grid(self, distances: tuple[int, ...], flat_axis: int | None) -> TextureGrid:
+        """Return the flat memory of the texture kernels for these neighbour distances."""
         key = (distances, flat_axis)
         if key in self._grids:
             return self._grids[key]
@@ -181,10 +194,7 @@ class RegionVoxels:
         padded = np.zeros((depth + 2 * pad, height + 2 * pad, width + 2 * pad), np.uint8)
         padded[pad : pad + depth, pad : pad + height, pad : pad + width] = self.inside
         flat = padded.ravel()
-        where = np.flatnonzero(flat)
-        row = where // padded.shape[2]
-        first = np.flatnonzero(np.diff(row, prepend=-1))
-        last = np.append(first[1:], row.size) - 1
+        where, starts, stops = flat_rows(padded)
         strides = np.array([padded.shape[1] * padded.shape[2], padded.shape[2], 1])
         steps = neighbour_steps(self.inside.shape, distances, flat_axis)
         unit_steps = neighbour_steps(self.inside.shape, (1,), flat_axis)
@@ -196,10 +206,10 @@ class RegionVoxels:
         for offset in offsets:
             neighbours[where] += flat[where + offset]
             neighbours[where] += flat[where - offset]
-        grid = _Grid(
+        grid = TextureGrid(
             where=where,
-            starts=where[first],
-            stops=where[last] + 1,
+            starts=starts,
+            stops=stops,
             size=flat.size,
             steps=steps,
             offsets=offsets,
@@ -258,7 +268,7 @@ class RegionVoxels:
             out["firstorder"] = first_order_features(intensities, counts, settings, voxel_volume)
         if not texture:
             return out
-        grid = self._grid(settings.distances, settings.force2Ddimension if settings.force2D else None)
+        grid = self.grid(settings.distances, settings.force2Ddimension if settings.force2D else None)
         flat = grid.fill(ranks)
         count = grey.size
         if "glcm" in classes:
@@ -273,7 +283,7 @@ class RegionVoxels:
             both = np.concatenate([grid.offsets, -grid.offsets])
             level_map = flat if int(grey[-1]) == count else grid.fill(levels)
             number, difference, dependence = kernels.neighbourhood(
-                level_map, flat, grid.starts, grid.stops, both, grid.neighbours, count, settings.gldm_a
+                level_map, flat, grid.starts, grid.stops, both, grid.neighbours, count, settings.gldm_a, True
             )
             if "gldm" in classes:
                 sizes = np.arange(1, dependence.shape[1] + 1)
@@ -292,7 +302,7 @@ class RegionVoxels:
             return np.sqrt((lengths**2).sum(axis=1))  # type: ignore[no-any-return]
         return lengths.sum(axis=1)  # type: ignore[no-any-return]
 
-    def _co_occurrence(self, grid: _Grid, flat: Array, grey: Array, settings: FilterSettings) -> dict[str, float]:
+    def _co_occurrence(self, grid: TextureGrid, flat: Array, grey: Array, settings: FilterSettings) -> dict[str, float]:
         norm = settings.weightingNorm
         if norm is None:
             weights = np.empty(0)
@@ -303,14 +313,13 @@ class RegionVoxels:
         matrices = kernels.glcm_matrices(
             flat, grid.starts, grid.stops, grid.offsets, weights, grey.size, settings.symmetricalGLCM
         )
-        small = grey.size <= 4
-        found = kernels.glcm_features(matrices, grey, not small)
+        found = kernels.glcm_features(matrices, grey)
         mean = _mean_of_directions(found)
-        if small:
-            mean[19] = _small_maximal_correlation(matrices)
+        if grey.size <= 8 and not found[:, _MCC].min() > 1e-5:
+            mean[_MCC] = _small_maximal_correlation(matrices)
         return dict(zip(CLASSES["glcm"], mean.tolist(), strict=True))
 
-    def _runs(self, grid: _Grid, flat: Array, grey: Array, settings: FilterSettings) -> dict[str, float]:
+    def _runs(self, grid: TextureGrid, flat: Array, grey: Array, settings: FilterSettings) -> dict[str, float]:
         longest = max(self.inside.shape)
         matrices = kernels.run_matrices(flat, grid.starts, grid.stops, grid.unit_offsets, grey.size, longest)
         # A direction in which no line meets the region twice says nothing of runs.
