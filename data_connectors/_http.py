@@ -205,8 +205,9 @@ class Client:
             message = f"{_host(url)} keeps answering with status {status}{said}; run the same command again later"
             raise Transient(message, wait_s=wait)
         kind = NotFoundError if status in (404, 410) else RefusedError
-        message = f"{_host(url)} refused {url} with status {status}{said}; trying again will not help"
-        raise kind(message)
+        hint = "the file is under controlled access, which imrad does not use" if status == 403 else ""
+        message = f"{_host(url)} refused {url} with status {status}{said}; {hint or 'trying again will not help'}"
+        raise kind(message, status)
 
     def _explain(self, error: Exception, url: str) -> Exception:
         host = _host(url)

@@ -1,38 +1,26 @@
-"""From an announced file to a verified one: decide, download to a partial file, verify, move, record.
-
-The decision is a pure function of what was announced, recorded and found; the effects are apart
-from it. A file stands under its own name only after its size and digest were compared with what
-the service announced.
-"""
+"""Files into a folder, side by side, each recorded in its ledger; answers and tables beside them."""
 
 from __future__ import annotations
 
-import contextlib
 import errno
-import gzip
 import hashlib
 import json
 import shutil
 import threading
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar
 
-import requests
-
-from data_connectors._http import CHUNK, Client, Transient, looks_like_page
+from data_connectors._download import Action, Item, decide, download, look
+from data_connectors._http import Client
 from data_connectors.errors import (
     ChecksumError,
     ConnectorError,
     DiskSpaceError,
-    IncompleteError,
     LimitError,
-    NotFoundError,
     RefusedError,
     SelectionError,
     ServiceError,
@@ -41,88 +29,14 @@ from data_connectors.errors import (
 )
 from data_connectors.manifest import Manifest, Record
 
-__all__ = ["Action", "Found", "Item", "Progress", "Transfer", "decide", "write_atomically"]
+__all__ = ["Progress", "Transfer", "write_atomically"]
 
 T = TypeVar("T")
 
 Progress = Callable[[str, int, int], None]
 """Called with a kind of data, the number of files done and their total."""
 
-MISMATCHES = 3
 SPARE_BYTES = 200_000_000
-
-
-@dataclass(frozen=True)
-class Item:
-    """One file that a service announced.
-
-    Attributes
-    ----------
-    kind, path, licence, source, version : str
-        As in :class:`~data_connectors.manifest.Record`.
-    urls : tuple of str
-        Public addresses: the first is preferred, the others hold the same bytes.
-    size : int, optional
-        Bytes, where announced.
-    md5, sha256 : str, optional
-        Digests, where announced.
-    """
-
-    kind: str
-    path: str
-    urls: tuple[str, ...]
-    size: int | None = None
-    md5: str | None = None
-    sha256: str | None = None
-    licence: str = ""
-    source: str = ""
-    version: str = ""
-
-    @property
-    def has_digest(self) -> bool:
-        """Whether the bytes can be told from other bytes of the same length."""
-        return self.md5 is not None or self.sha256 is not None
-
-    def problem(self, size: int, md5: str, sha256: str) -> str | None:
-        """Say how bytes differ from what was announced, or None."""
-        if self.size is not None and size != self.size:
-            return f"{size:,} bytes arrived where {self.size:,} were announced"
-        if self.md5 is not None and md5 != self.md5:
-            return f"the MD5 is {md5} where {self.md5} was announced"
-        if self.sha256 is not None and sha256 != self.sha256:
-            return f"the SHA-256 is {sha256[:16]}... where {self.sha256[:16]}... was announced"
-        return None
-
-
-@dataclass(frozen=True)
-class Found:
-    """What stands on the disk for an item: size and digests of the file, size of the partial file."""
-
-    size: int | None = None
-    md5: str = ""
-    sha256: str = ""
-    partial: int = 0
-
-
-class Action(Enum):
-    """What to do about an item."""
-
-    KEEP = "verified and recorded: nothing to do"
-    ADOPT = "verified but not recorded: record it"
-    RESUME = "go on from the partial file"
-    FETCH = "download from the start"
-
-
-def decide(item: Item, found: Found, record: Record | None) -> Action:
-    """Decide what to do about an item, from what was announced, found and recorded; no effects."""
-    if found.size is not None and item.problem(found.size, found.md5, found.sha256) is None:
-        if record is not None and record.sha256 == found.sha256:
-            return Action.KEEP
-        if item.has_digest or (record is None and item.size is not None):
-            return Action.ADOPT
-    if item.has_digest and found.partial > 0 and (item.size is None or found.partial <= item.size):
-        return Action.RESUME
-    return Action.FETCH
 
 
 class Transfer:
@@ -307,7 +221,7 @@ class Transfer:
         target = self.path_of(item.path)
         record = self.manifest.records.get(item.path)
         partial = target.with_name(target.name + ".part")
-        found = _look(target, partial)
+        found = look(target, partial)
         action = decide(item, found, record)
         if action is Action.KEEP:
             return
@@ -323,7 +237,8 @@ class Transfer:
         if action is Action.FETCH:
             partial.unlink(missing_ok=True)
         try:
-            self._download(item, target, partial)
+            url, found_bytes = download(self.client, item, target, partial, self._interrupt)
+            self._record(item, url, *found_bytes)
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 message = (
@@ -336,7 +251,7 @@ class Transfer:
     def is_there(self, item: Item) -> bool:
         """Say whether an item stands verified and recorded in the folder."""
         target = self.path_of(item.path)
-        found = _look(target, target.with_name(target.name + ".part"))
+        found = look(target, target.with_name(target.name + ".part"))
         return decide(item, found, self.manifest.records.get(item.path)) is Action.KEEP
 
     def put(self, item: Item, data: bytes) -> None:
@@ -364,102 +279,10 @@ class Transfer:
             raise UpstreamChangedError(message, {item.path: "not in the manifest"})
         return replace(item, size=known.size, md5=known.md5, sha256=known.sha256)
 
-    def _download(self, item: Item, target: Path, partial: Path) -> None:
-        urls = list(item.urls)
-        mismatches = 0
-
-        def attempt(number: int) -> None:
-            nonlocal mismatches
-            if self._stop.is_set():
-                message = "stopped after other failures"
-                raise ServiceError(message)
-            # Two tries at the preferred address, then in turn with the mirrors.
-            url = urls[0] if number < 2 else urls[number % len(urls)]
-            try:
-                size, md5, sha256 = self._pull(item, url, partial)
-            except NotFoundError:
-                if len(urls) == 1:
-                    raise
-                urls.remove(url)
-                message = f"{item.path} is at none of its addresses"
-                raise Transient(message, wait_s=0.0, becomes=NotFoundError) from None
-            problem = item.problem(size, md5, sha256)
-            if problem is not None:
-                partial.unlink(missing_ok=True)
-                mismatches += 1
-                sentence = (
-                    f"{item.path} is not what {url} announced: {problem}; it was deleted: run the same command "
-                    "again, and report it if it stays so"
-                )
-                if mismatches >= MISMATCHES:
-                    raise ChecksumError(sentence)
-                raise Transient(sentence, becomes=ChecksumError)
-            partial.replace(target)
-            self._record(item, url, size, md5, sha256)
-
-        self.client.patiently(attempt)
-
-    def _pull(self, item: Item, url: str, partial: Path) -> tuple[int, str, str]:
-        md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
-        start = 0
-        if item.has_digest and partial.exists():
-            start = _hash_into(partial, md5, sha256)
-            if start == item.size:
-                return start, md5.hexdigest(), sha256.hexdigest()
-        headers = {"Range": f"bytes={start}-"} if start else {}
-        with self.client.answer(url, headers=headers) as response:
-            if start and not _continues(response, start):
-                # The server sends the whole file, or another part of it: begin again.
-                start, md5, sha256 = 0, hashlib.md5(usedforsecurity=False), hashlib.sha256()
-                if response.status_code == 206:
-                    partial.unlink(missing_ok=True)
-                    message = f"{url} sent another part of the file than was asked for"
-                    raise Transient(message)
-            announced = _length(response)
-            encoded = response.headers.get("Content-Encoding", "identity").lower() not in ("identity", "")
-            if item.size is not None and announced is not None and not encoded and start + announced != item.size:
-                return start + announced, "", ""
-            limit = self.client.limits.file_bytes if item.size is None or encoded else item.size - start
-            size = self._save(response, partial, start, limit, (md5, sha256))
-        if announced is not None and size - start != announced:
-            message = (
-                f"{url} broke off after {size:,} of {start + announced:,} bytes; run the same command again to go on"
-            )
-            raise Transient(message, becomes=IncompleteError)
-        if item.size is not None and size < item.size and not encoded and announced is None:
-            message = f"{url} ended after {size:,} of {item.size:,} bytes; run the same command again to go on"
-            raise Transient(message, becomes=IncompleteError)
-        digests = md5.hexdigest(), sha256.hexdigest()
-        if encoded and item.problem(size, *digests) is not None:
-            return _decode(partial, self.client.limits.file_bytes if item.size is None else item.size)
-        if not item.has_digest or item.problem(size, *digests) is not None:
-            self._refuse_page(partial, item, url)
-        return size, *digests
-
-    def _save(self, response: requests.Response, partial: Path, start: int, limit: int, hashes: tuple[Any, ...]) -> int:
-        size = start
-        with partial.open("ab" if start else "wb") as file:
-            for chunk in self.client.chunks(response, limit):
-                for one in hashes:
-                    one.update(chunk)
-                file.write(chunk)
-                size += len(chunk)
-                if self._stop.is_set():
-                    message = "stopped after other failures"
-                    raise ServiceError(message)
-        return size
-
-    def _refuse_page(self, partial: Path, item: Item, url: str) -> None:
-        with partial.open("rb") as file:
-            head = file.read(512)
-        if looks_like_page(head) or not head:
-            partial.unlink()
-            what = "a web page" if head else "nothing"
-            message = (
-                f"{url} sent {what} instead of {Path(item.path).name} (status 200); a proxy or maintenance page? "
-                "open it in a browser"
-            )
-            raise Transient(message)
+    def _interrupt(self) -> None:
+        if self._stop.is_set():
+            message = "stopped after other failures"
+            raise ServiceError(message)
 
     def _record(self, item: Item, url: str, size: int, md5: str, sha256: str) -> None:
         checked = "md5" if item.md5 else "sha256" if item.sha256 else "size" if item.size is not None else "nothing"
@@ -503,7 +326,7 @@ class Transfer:
         target = self.path_of(path)
         record = self.manifest.records.get(path)
         if record is not None and record.uri == uri and (record.request or None) == (request or None):
-            found = _look(target, target.with_name(target.name + ".part"))
+            found = look(target, target.with_name(target.name + ".part"))
             if found.sha256 == record.sha256:
                 return json.loads(target.read_bytes())
         if self.offline:
@@ -559,53 +382,3 @@ def write_atomically(target: Path, data: bytes) -> None:
     partial = target.with_name(target.name + ".part")
     partial.write_bytes(data)
     partial.replace(target)
-
-
-def _look(target: Path, partial: Path) -> Found:
-    left = 0
-    with contextlib.suppress(OSError):
-        left = partial.stat().st_size
-    md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
-    try:
-        size = _hash_into(target, md5, sha256)
-    except OSError:
-        return Found(partial=left)
-    return Found(size, md5.hexdigest(), sha256.hexdigest(), left)
-
-
-def _hash_into(path: Path, *hashes: Any) -> int:
-    size = 0
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK):
-            size += len(chunk)
-            for one in hashes:
-                one.update(chunk)
-    return size
-
-
-def _length(response: requests.Response) -> int | None:
-    value = response.headers.get("Content-Length", "")
-    return int(value) if value.isdigit() else None
-
-
-def _continues(response: requests.Response, start: int) -> bool:
-    return response.status_code == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {start}-")
-
-
-def _decode(partial: Path, limit: int) -> tuple[int, str, str]:
-    """Undo a transport encoding that was not asked for, in place, up to `limit` bytes."""
-    md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
-    plain = partial.with_name(partial.name + ".plain")
-    size = 0
-    try:
-        with gzip.open(partial, "rb") as packed, plain.open("wb") as out:
-            while (chunk := packed.read(CHUNK)) and size <= limit:
-                size += len(chunk)
-                md5.update(chunk)
-                sha256.update(chunk)
-                out.write(chunk)
-    except (OSError, EOFError, zlib.error):
-        plain.unlink(missing_ok=True)
-        return -1, "", ""
-    plain.replace(partial)
-    return size, md5.hexdigest(), sha256.hexdigest()

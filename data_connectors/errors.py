@@ -65,7 +65,17 @@ class ServiceError(ConnectorError):
 
 
 class RefusedError(ServiceError):
-    """A service answered, and said no."""
+    """A service answered, and said no.
+
+    Attributes
+    ----------
+    status : int
+        The HTTP status; 0 where none is known.
+    """
+
+    def __init__(self, message: str, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class NotFoundError(RefusedError):

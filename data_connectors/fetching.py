@@ -12,8 +12,9 @@ from typing import Any
 import pandas as pd
 
 from data_connectors import cbioportal, clinical, gdc, panimmune
+from data_connectors._download import Item
 from data_connectors._http import Client, Limits
-from data_connectors._transfer import Item, Progress, Transfer
+from data_connectors._transfer import Progress, Transfer
 from data_connectors.citations import as_csv, bibliography, licence_table
 from data_connectors.cohorts import find_cohort
 from data_connectors.endpoints import BUCKETS, PUBLIC, Endpoints

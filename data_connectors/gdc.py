@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from data_connectors._download import Item
 from data_connectors._http import Client
-from data_connectors._transfer import Item, Transfer
+from data_connectors._transfer import Transfer
 from data_connectors.endpoints import PUBLIC
 from data_connectors.errors import (
     ChangedServiceError,

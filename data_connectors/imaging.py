@@ -15,7 +15,8 @@ from typing import Any, Final
 import pandas as pd
 
 from data_connectors import idc, tcia
-from data_connectors._transfer import Item, Transfer
+from data_connectors._download import Item
+from data_connectors._transfer import Transfer
 from data_connectors.cohorts import SegmentationSource
 from data_connectors.dicom import SegmentationHeader, Stack, read_segmentation, read_stack
 from data_connectors.errors import IncompleteError, ServiceError
@@ -339,8 +340,9 @@ def roi_of(header: SegmentationHeader, source: SegmentationSource) -> str:
     parts = []
     for number, label, meaning in tumour:
         name = label or meaning
-        distinct = name and labels.count(name) == 1 and '"' not in name and header.modality == "SEG"
-        parts.append(f'"{name}"' if distinct else str(number))
+        distinct = name and labels.count(name) == 1 and '"' not in name
+        quoted = name if re.fullmatch(r"[^\W\d]\w*", name) else f'"{name}"'
+        parts.append(quoted if distinct else str(number))
     return "|".join(dict.fromkeys(parts))
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from data_connectors._transfer import Item
+from data_connectors._download import Item
 from data_connectors.cohorts import Cohort
 from data_connectors.endpoints import PUBLIC
 from data_connectors.errors import ChangedServiceError

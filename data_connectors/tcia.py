@@ -22,8 +22,9 @@ from typing import TYPE_CHECKING, Any, Final
 import pandas as pd
 
 from data_connectors._archive import read_series_archive
+from data_connectors._download import Item
 from data_connectors._http import Client, Transient
-from data_connectors._transfer import Item, Transfer
+from data_connectors._transfer import Transfer
 from data_connectors.endpoints import PUBLIC
 from data_connectors.errors import (
     ArchiveError,

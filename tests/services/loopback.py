@@ -121,7 +121,9 @@ class Loopback:
     Attributes
     ----------
     log : list of (method, path, range, status, bytes sent)
-        Every request.
+        Every request, when it has been answered.
+    started : list of str
+        ``METHOD path`` of every request, when it came in.
     faults : list of Fault
         What goes wrong; tests append to it.
     known_fields : dict
@@ -137,6 +139,7 @@ class Loopback:
         self.latency = latency
         self.page = page
         self.log: list[tuple[str, str, str, int, int]] = []
+        self.started: list[str] = []
         self.faults: list[Fault] = []
         self.known_fields = {name: set(fields) for name, fields in KNOWN_FIELDS.items()}
         self.errors: list[str] = []
@@ -375,6 +378,7 @@ class _Handler(BaseHTTPRequestHandler):
         address = urlsplit(self.path)
         path = unquote(address.path)
         query = {name: values[-1] for name, values in parse_qs(address.query, keep_blank_values=True).items()}
+        play.started.append(f"{method} {self.path}")
         if play.latency:
             time.sleep(play.latency)
         try:
