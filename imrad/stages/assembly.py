@@ -149,8 +149,13 @@ def _cohort(run: Run, settings: AssembleSettings) -> AnnData:
     immune = run.path(settings.immune) if settings.immune else _optional(run, "immune.csv")
     clinical = run.path(settings.clinical) if settings.clinical else _optional(run, "clinical.csv")
     endpoints = [f"{name}={text}" if text else name for name, text in settings.endpoints.items()]
-    before = run.read("extract/attrition.csv") if run.has("extract/attrition.csv") else None
-    return _join(radiomics, immune, clinical, endpoints, settings.aggregation, settings.columns, before)
+    return _join(radiomics, immune, clinical, endpoints, settings.aggregation, settings.columns, _earlier(run))
+
+
+def _earlier(run: Run) -> pd.DataFrame | None:
+    """Return the losses of the stages before this one."""
+    found = [run.read(name) for name in ("raw/attrition.csv", "extract/attrition.csv") if run.has(name)]
+    return pd.concat(found, ignore_index=True).fillna({"reason": ""}) if found else None
 
 
 def _written(run: Run, name: str, stage: str) -> Path:

@@ -66,9 +66,8 @@ def fetch(run: Run, *, workers: int = 4, progress: Progress | None = None) -> li
 
 def _lines(done: data_connectors.Fetched) -> list[str]:
     lines = [f"{len(done.patients)} patients in {done.folder}; every file and its digest: {done.manifest}"]
-    for row in done.attrition.itertuples():
-        if row.n_out < row.n_in:
-            lines.append(f"  {row.step}: {row.n_in} -> {row.n_out} ({row.reason})")
+    lost = done.attrition[done.attrition["n_out"] < done.attrition["n_in"]]
+    lines += [f"  {row.step}: {row.n_in} -> {row.n_out} ({row.reason})" for row in lost.itertuples()]
     return [*lines, *(f"  {note}" for note in done.notes)]
 
 
