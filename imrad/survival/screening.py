@@ -160,7 +160,8 @@ def _concordances(time: FloatArray, event: BoolArray, X: FloatArray) -> FloatArr
     good = np.zeros(X.shape[1])
     pairs = 0
     for i in np.flatnonzero(event):
-        later = (time > time[i]) | ((time == time[i]) & ~event)
+        # Strictly later, as mRMRe has it: Harrell's C also counts those censored at the same time.
+        later = time > time[i]
         pairs += int(later.sum())
         gap = X[later] - X[i]
         good += (gap > 0).sum(axis=0) + 0.5 * (gap == 0).sum(axis=0)

@@ -1,0 +1,448 @@
+"""The survival learners of published radiomics studies, beside the lasso: boosting, forest, principal components."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator, clone
+from sklearn.tree import DecisionTreeRegressor
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from imrad.evaluation.discrimination import harrell_c
+from imrad.evaluation.outcomes import BoolArray, FloatArray
+from imrad.survival.coxph import CoxPH
+from imrad.survival.lasso_cox import LassoCox
+from imrad.survival.outcome import as_outcome, require_events
+from imrad.survival.penalty_choice import balanced_folds, factors, fold_labels
+from imrad.survival.risk_sets import Turns
+
+__all__ = ["CoxBoost", "GradientBoostedCox", "SuperPC", "SurvivalForest", "shared_features", "study_learners"]
+
+
+class _Learner(BaseEstimator):  # type: ignore[misc]
+    """What every learner does the same: check its input, give risks and C."""
+
+    def _checked(self, X: Any, y: Any) -> tuple[FloatArray, FloatArray, BoolArray]:
+        X = validate_data(self, X, dtype=np.float64, ensure_min_samples=2)
+        time, event = as_outcome(y)
+        if len(time) != len(X):
+            message = f"X has {len(X)} rows and y has {len(time)}: one of each per patient is needed"
+            raise ValueError(message)
+        require_events(event)
+        return X, time, event
+
+    def predict(self, X: Any) -> FloatArray:
+        """Return risks; higher is an earlier event."""
+        check_is_fitted(self)
+        return self._risk(validate_data(self, X, dtype=np.float64, reset=False))
+
+    def _risk(self, X: FloatArray) -> FloatArray:
+        raise NotImplementedError
+
+    def score(self, X: Any, y: Any) -> float:
+        """Return Harrell's C."""
+        time, event = as_outcome(y)
+        return harrell_c(time, event, self.predict(X))
+
+
+class CoxBoost(_Learner):
+    """Likelihood-based boosting: each step moves the one coefficient with the best penalised score.
+
+    Parameters
+    ----------
+    n_steps : int
+        Most boosting steps.
+    penalty : float, optional
+        Added to each column's information; 9 times the number of events by default.
+    unpenalised : sequence of str or int
+        Columns that take a Newton step together before every boosting step.
+    n_folds : int, optional
+        Folds in which the number of steps is chosen; None takes all steps.
+    measure : {"verweij", "naive"}
+        Cross-validated log likelihood of all minus that of the training patients, or of the
+        left-out patients alone.
+    seed : int
+        Of the folds.
+
+    Attributes
+    ----------
+    coef_ : ndarray, shape (n_features,)
+        On the original scale, after ``step_`` steps.
+    path_ : ndarray, shape (n_steps + 1, n_features)
+    step_ : int
+    cv_ : DataFrame or None
+        step, mean log likelihood.
+    selected_ : ndarray of int
+        Columns with a coefficient, unpenalised ones included.
+
+    References
+    ----------
+    Binder and Schumacher, 2008, doi:10.1186/1471-2105-9-14.
+    """
+
+    def __init__(
+        self,
+        *,
+        n_steps: int = 100,
+        penalty: float | None = None,
+        unpenalised: Any = (),
+        n_folds: int | None = 10,
+        measure: str = "verweij",
+        seed: int = 0,
+    ) -> None:
+        self.n_steps = n_steps
+        self.penalty = penalty
+        self.unpenalised = unpenalised
+        self.n_folds = n_folds
+        self.measure = measure
+        self.seed = seed
+
+    def fit(self, X: Any, y: Any, *, folds: Any = None) -> Self:
+        """Boost, and choose the number of steps.
+
+        Raises
+        ------
+        TooFewEventsError
+            If there are too few events.
+        """
+        X, time, event = self._checked(X, y)
+        free = factors(self.unpenalised, getattr(self, "feature_names_in_", None), X.shape[1]) == 0
+        penalty = 9.0 * event.sum() if self.penalty is None else self.penalty
+        path = _boost(X, time, event, free, penalty, self.n_steps)
+        self.cv_: pd.DataFrame | None = None
+        self.step_ = self.n_steps
+        if folds is not None or self.n_folds is not None:
+            if folds is None:
+                require_events(event, 2, where="cross-validation of the steps")
+                n_folds = min(int(self.n_folds or 10), int(event.sum()))
+                label = balanced_folds(event, n_folds, self.seed, "coxboost")
+            else:
+                label = fold_labels(folds, len(event))
+            self._choose(X, time, event, free, penalty, label)
+        self.path_ = path
+        self.coef_ = path[self.step_]
+        # As in the original, unpenalised columns are not centred.
+        self.centre_ = np.where(free, 0.0, X.mean(axis=0))
+        self.selected_ = np.flatnonzero(self.coef_)
+        return self
+
+    def _choose(
+        self,
+        X: FloatArray,
+        time: FloatArray,
+        event: BoolArray,
+        free: BoolArray,
+        penalty: float,
+        label: np.ndarray[Any, Any],
+    ) -> None:
+        rows = []
+        for fold in range(int(label.max()) + 1):
+            out = label == fold
+            require_events(event[~out], where=f"training part of fold {fold}")
+            path = _boost(X[~out], time[~out], event[~out], free, penalty, self.n_steps)
+            scores = X @ path.T
+            if self.measure == "verweij":
+                whole = Turns.of(time, event).log_likelihood(scores)
+                value = whole - Turns.of(time[~out], event[~out]).log_likelihood(scores[~out])
+            else:
+                value = Turns.of(time[out], event[out]).log_likelihood(scores[out])
+            rows.append(value)
+        mean = np.mean(rows, axis=0)
+        self.cv_ = pd.DataFrame({"step": np.arange(len(mean)), "mean": mean})
+        self.step_ = int(np.argmax(mean))
+
+    def _risk(self, X: FloatArray) -> FloatArray:
+        return np.asarray((X - self.centre_) @ self.coef_)
+
+
+def _boost(
+    X: FloatArray, time: FloatArray, event: BoolArray, free: BoolArray, penalty: float, n_steps: int
+) -> FloatArray:
+    """Return coefficients after each step, on the original scale; penalised columns are boosted as z-scores."""
+    centre, scale = X.mean(axis=0), X.std(axis=0, ddof=1)
+    varies = scale > 1e-12 * np.maximum(np.abs(centre), 1e-300)
+    scale = np.where(free | ~varies, 1.0, scale)
+    columns = np.where(varies | free, (X - centre) / scale, 0.0)
+    turns = Turns.of(time, event)
+    beta = np.zeros(columns.shape[1])
+    path = np.zeros((n_steps + 1, len(beta)))
+    fixed = np.flatnonzero(free)
+    moving = np.flatnonzero(~free)
+    squares = columns**2
+
+    def newton_step() -> None:
+        if len(fixed):
+            gradient, information = turns.derivatives(columns[:, fixed], columns @ beta)
+            beta[fixed] += np.linalg.lstsq(information, gradient, rcond=None)[0]
+
+    newton_step()
+    path[0] = beta
+    for step in range(1, n_steps + 1):
+        if step > 1:
+            newton_step()
+        score, information = turns.marginal(columns[:, moving], squares[:, moving], columns @ beta)
+        best = int(np.argmax(score**2 / (information + penalty)))
+        beta[moving[best]] += score[best] / (information[best] + penalty)
+        path[step] = beta
+    return path / scale
+
+
+class GradientBoostedCox(_Learner):
+    """Gradient boosting of trees on Breslow's partial likelihood, by gbm's rules without subsampling.
+
+    Each tree is grown best first on the martingale residuals; its leaves take one Newton step of
+    the partial likelihood together, the last leaf as reference.
+
+    Parameters
+    ----------
+    n_trees, depth, min_leaf : int
+        `depth` is the number of splits of a tree (gbm's interaction.depth).
+    learning_rate : float
+    seed : int
+        Settles equally good splits.
+
+    Attributes
+    ----------
+    importance_ : ndarray, shape (n_features,)
+        Sum of the squared-error reductions, in percent.
+    selected_ : ndarray of int
+        Columns that any tree used.
+
+    References
+    ----------
+    Ridgeway, 1999; Friedman, 2001, doi:10.1214/aos/1013203451.
+    """
+
+    def __init__(
+        self, *, n_trees: int = 100, depth: int = 1, min_leaf: int = 10, learning_rate: float = 0.1, seed: int = 0
+    ) -> None:
+        self.n_trees = n_trees
+        self.depth = depth
+        self.min_leaf = min_leaf
+        self.learning_rate = learning_rate
+        self.seed = seed
+
+    def fit(self, X: Any, y: Any) -> Self:
+        """Boost.
+
+        Raises
+        ------
+        TooFewEventsError
+            If there is no event.
+        """
+        X, time, event = self._checked(X, y)
+        turns = Turns.of(time, event, ties="breslow")
+        score = np.zeros(len(X))
+        importance = np.zeros(X.shape[1])
+        self.trees_: list[tuple[DecisionTreeRegressor, FloatArray]] = []
+        min_leaf = min(self.min_leaf, max(len(X) // 2, 1))
+        for _ in range(self.n_trees):
+            residual = turns.residual(score)
+            tree = DecisionTreeRegressor(
+                max_leaf_nodes=self.depth + 1, min_samples_leaf=min_leaf, random_state=self.seed
+            ).fit(X, residual)
+            leaf = tree.apply(X)
+            nodes = np.unique(leaf)
+            values = np.zeros(tree.tree_.node_count)
+            if len(nodes) > 1:
+                member = (leaf[:, None] == nodes[:-1]).astype(float)
+                gradient, information = turns.derivatives(member, score)
+                values[nodes[:-1]] = np.linalg.lstsq(information, gradient, rcond=None)[0]
+            score = score + self.learning_rate * values[leaf]
+            importance += tree.tree_.compute_feature_importances(normalize=False) * len(X)
+            self.trees_.append((tree, values))
+        total = importance.sum()
+        self.importance_ = 100 * importance / total if total > 0 else importance
+        self.selected_ = np.flatnonzero(importance > 0)
+        return self
+
+    def _risk(self, X: FloatArray) -> FloatArray:
+        return np.asarray(sum(self.learning_rate * values[tree.apply(X)] for tree, values in self.trees_))
+
+
+class SuperPC(_Learner):
+    """Supervised principal components: the columns with the best Cox scores, then their components.
+
+    Parameters
+    ----------
+    k : int
+        Columns kept (the founding study's 50).
+    n_components : int
+        Components in the Cox model.
+    standardise : bool
+        Whether columns are scaled to unit variance (n - 1) first.
+
+    Attributes
+    ----------
+    scores_ : ndarray, shape (n_features,)
+        Cox score over its standard deviation plus the median one, Breslow ties.
+    selected_ : ndarray of int
+        Best first.
+    components_ : ndarray, shape (n_components, k)
+
+    References
+    ----------
+    Bair and Tibshirani, 2004, doi:10.1371/journal.pbio.0020108.
+    """
+
+    def __init__(self, *, k: int = 50, n_components: int = 1, standardise: bool = True) -> None:
+        self.k = k
+        self.n_components = n_components
+        self.standardise = standardise
+
+    def fit(self, X: Any, y: Any) -> Self:
+        """Fit.
+
+        Raises
+        ------
+        TooFewEventsError
+            If there is no event.
+        """
+        X, time, event = self._checked(X, y)
+        self.centre_, scale = X.mean(axis=0), X.std(axis=0, ddof=1)
+        varies = scale > 1e-12 * np.maximum(np.abs(self.centre_), 1e-300)
+        self.scale_ = np.where(varies & self.standardise, scale, 1.0)
+        columns = (X - self.centre_) / self.scale_
+        self.scores_ = cox_scores(columns, time, event)
+        self.selected_ = np.argsort(-np.abs(self.scores_), kind="stable")[: self.k]
+        _, _, right = np.linalg.svd(columns[:, self.selected_], full_matrices=False)
+        self.components_ = right[: self.n_components]
+        self.model_ = CoxPH(ridge=1e-8).fit(self.transform(X), (time, event))
+        return self
+
+    def transform(self, X: Any) -> FloatArray:
+        """Return the components of patients, shape (n_patients, n_components)."""
+        columns = (X - self.centre_) / self.scale_
+        return np.asarray(columns[:, self.selected_] @ self.components_.T)
+
+    def _risk(self, X: FloatArray) -> FloatArray:
+        return self.model_.predict(self.transform(X))
+
+
+def cox_scores(columns: FloatArray, time: FloatArray, event: BoolArray) -> FloatArray:
+    """Return superpc's feature scores: score over its standard deviation plus the median one."""
+    score, information = Turns.of(time, event, ties="breslow").marginal(columns, columns**2, np.zeros(len(columns)))
+    spread = np.sqrt(np.maximum(information, 0.0))
+    offset = float(np.median(spread))
+    return np.asarray(score / np.where(spread + offset > 0, spread + offset, np.inf))
+
+
+class SurvivalForest(_Learner):
+    """Random survival forest (scikit-survival), with selection by minimal depth.
+
+    Parameters
+    ----------
+    n_trees, min_leaf : int
+    max_features : int, float or str, optional
+        Columns tried at a split.
+    seed : int
+
+    Attributes
+    ----------
+    forest_ : sksurv.ensemble.RandomSurvivalForest
+    oob_c_ : float
+        Harrell's C of the out-of-bag predictions.
+    oob_risk_ : ndarray, shape (n_patients,)
+    minimal_depth_ : ndarray, shape (n_features,)
+        Mean over trees of the depth of the first split on a column (the tree's depth where absent).
+    selected_ : ndarray of int
+        Columns whose mean minimal depth is below the mean over columns, smallest first.
+
+    References
+    ----------
+    Ishwaran et al., 2008, doi:10.1214/08-AOAS169; 2010, doi:10.1198/jasa.2009.tm08622.
+    """
+
+    def __init__(self, *, n_trees: int = 500, min_leaf: int = 15, max_features: Any = "sqrt", seed: int = 0) -> None:
+        self.n_trees = n_trees
+        self.min_leaf = min_leaf
+        self.max_features = max_features
+        self.seed = seed
+
+    def fit(self, X: Any, y: Any) -> Self:
+        """Grow the forest.
+
+        Raises
+        ------
+        TooFewEventsError
+            If there is no event.
+        """
+        from sksurv.ensemble import RandomSurvivalForest
+        from sksurv.util import Surv
+
+        X, time, event = self._checked(X, y)
+        self.forest_ = RandomSurvivalForest(
+            n_estimators=self.n_trees,
+            min_samples_leaf=min(self.min_leaf, max(len(X) // 4, 1)),
+            max_features=self.max_features,
+            oob_score=True,
+            low_memory=True,
+            random_state=self.seed,
+        ).fit(X, Surv.from_arrays(event, time))
+        self.oob_risk_ = np.asarray(self.forest_.oob_prediction_, dtype=float)
+        known = np.isfinite(self.oob_risk_)
+        self.oob_c_ = harrell_c(time[known], event[known], self.oob_risk_[known])
+        self.minimal_depth_ = np.mean([_first_splits(tree.tree_, X.shape[1]) for tree in self.forest_], axis=0)
+        order = np.argsort(self.minimal_depth_, kind="stable")
+        self.selected_ = order[self.minimal_depth_[order] < self.minimal_depth_.mean()]
+        return self
+
+    def _risk(self, X: FloatArray) -> FloatArray:
+        return np.asarray(self.forest_.predict(X))
+
+
+def _first_splits(tree: Any, n_features: int) -> FloatArray:
+    depth = np.zeros(tree.node_count, dtype=int)
+    first = np.full(n_features, -1)
+    for node in range(tree.node_count):
+        for child in (tree.children_left[node], tree.children_right[node]):
+            if child >= 0:
+                depth[child] = depth[node] + 1
+        feature = tree.feature[node]
+        if feature >= 0 and (first[feature] < 0 or depth[node] < first[feature]):
+            first[feature] = depth[node]
+    return np.where(first < 0, depth.max(initial=0), first).astype(float)
+
+
+def study_learners(*, seed: int = 0) -> dict[str, Any]:
+    """Return the six learners of the oesophageal founding study, by name."""
+    return {
+        "elastic net": LassoCox(l1_ratio=0.5, seed=seed),
+        "CoxBoost": CoxBoost(seed=seed),
+        "gradient boosting": GradientBoostedCox(seed=seed),
+        "lasso": LassoCox(seed=seed),
+        "random survival forest": SurvivalForest(seed=seed),
+        "supervised principal components": SuperPC(),
+    }
+
+
+def shared_features(X: Any, y: Any, learners: Mapping[str, Any] | None = None, *, seed: int = 0) -> pd.DataFrame:
+    """Fit learners on the same patients and say which columns each selects.
+
+    Parameters
+    ----------
+    X : DataFrame or array, shape (n_patients, n_features)
+        Usually the columns that a univariate screening kept.
+    y
+        Times and events.
+    learners : mapping of str to estimator, optional
+        With ``selected_`` after the fit; :func:`study_learners` by default.
+
+    Returns
+    -------
+    DataFrame
+        feature, one boolean column a learner, n_learners and shared (selected by all); most
+        selected first.
+    """
+    models = {name: clone(model) for name, model in (learners or study_learners(seed=seed)).items()}
+    names = [str(name) for name in X.columns] if isinstance(X, pd.DataFrame) else [f"x{j}" for j in range(X.shape[1])]
+    table = pd.DataFrame({"feature": names})
+    for name, model in models.items():
+        table[name] = np.isin(np.arange(len(names)), model.fit(X, y).selected_)
+    chosen = table[list(models)]
+    table["n_learners"] = chosen.sum(axis=1)
+    table["shared"] = chosen.all(axis=1)
+    return table.sort_values("n_learners", ascending=False, kind="stable", ignore_index=True)
