@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -58,6 +58,15 @@ class PhenotypeSettings(BaseModel):
     controls: bool = Field(True, description="Volume-only, clinical-only and shuffled-feature rows beside the grid.")
     ablation: bool = Field(True, description="Also run the quick classifiers without any selector.")
     bundles: bool = Field(True, description="Fit each target's final model on the whole cohort and keep it.")
+    share_null: bool = Field(True, description="Let targets of the same patients, ties and rule share permutations.")
     min_patients: int = Field(30, ge=10, description="Measured patients that a target needs.")
     min_class: int = Field(8, ge=2, description="Patients of each class that a target needs.")
     min_train_class: int = Field(3, ge=1, description="Patients of each class that every training fold needs.")
+
+    def parameters(self) -> dict[str, Any]:
+        """Return the arguments of :class:`imrad.phenotype.PhenotypeGrid` that these settings stand for."""
+        from imrad.phenotype.targets import Gates
+
+        out = self.model_dump()
+        gates = {name: out.pop(name) for name in ("min_patients", "min_class", "min_train_class")}
+        return {**out, "gates": Gates(**gates)}
