@@ -18,7 +18,7 @@ _DOORS = {
     "NON_SILENT": "mutation",
     "Target": "targets",
     "agreement": "scores",
-    "apply_p_rule": "published",
+    "apply_p_rule": "scores",
     "canonical_cell": "targets",
     "cibersort": "deconvolution",
     "detect_scale": "units",

@@ -84,7 +84,7 @@ CARDS: tuple[Card, ...] = (
     Card(
         "TIL10",
         "signature",
-        "Ten immune cell types over 170 genes from RNA-seq",
+        "Ten immune cell types over 170 genes from RNA-seq; here it is deconvolved as in CIBERSORT, not by quanTIseq",
         "",
         "TPM",
         "10.1186/s13073-019-0638-6",

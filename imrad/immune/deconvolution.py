@@ -9,7 +9,7 @@ Chen et al., Methods in Molecular Biology 2018, doi 10.1007/978-1-4939-7493-1_12
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ import pandas as pd
 from imrad.content import digest
 from imrad.exceptions import ScoreError
 from imrad.execution import Progress, Store, map_tasks
-from imrad.immune.expression import Expression, prepare_expression
+from imrad.immune.expression import Expression, prepare_expression, require_levels
 from imrad.immune.quantile import spread_to_target
 from imrad.immune.signatures import Coverage, Signature, match_genes, read_signature
 from imrad.seeds import generator
@@ -70,6 +70,7 @@ def cibersort(
     n_permutations: int = 0,
     absolute: str | None = None,
     min_coverage: float = 0.8,
+    allow_counts: bool = False,
     seed: int = 0,
     null: Sequence[float] | np.ndarray[Any, Any] | None = None,
     workers: int = 1,
@@ -97,6 +98,8 @@ def cibersort(
         Absolute mode of the original program.
     min_coverage : float
         Least share of the signature's genes that the mixture must hold.
+    allow_counts : bool
+        Score raw counts although gene length distorts every comparison between genes.
     seed : int
         Of the permutations.
     null : array-like, optional
@@ -107,18 +110,15 @@ def cibersort(
     Raises
     ------
     ScoreError
-        If too few signature genes are found, the values are z-scores, or a sample is constant.
+        If too few signature genes are found, the values are z-scores or (unless allowed) raw counts, or
+        a sample is constant.
     """
     _check_options(solver, absolute, n_permutations)
     sign = read_signature(signature)
     ready = prepare_expression(mixture, genes=list(sign.matrix.index))
-    if ready.scale.unit == "z-score":
-        message = (
-            f"the mixture holds z-scores ({ready.scale.evidence}), from which no fraction can be computed; "
-            "give TPM, FPKM or array intensities"
-        )
-        raise ScoreError(message)
+    require_levels(ready, "CIBERSORT", allow_counts=allow_counts)
     found, coverage = match_genes(list(sign.matrix.index), frozenset(ready.genes), sign.name)
+    coverage = replace(coverage, digest=digest(sign.matrix)[:16])
     coverage.require(min_coverage)
     genes = sorted(found)
     reference = sign.matrix.loc[genes].to_numpy(dtype=float)

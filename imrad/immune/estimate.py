@@ -16,7 +16,7 @@ import pandas as pd
 from imrad.exceptions import ScoreError
 from imrad.execution import Progress
 from imrad.immune.enrichment import running_sums
-from imrad.immune.expression import Expression, prepare_expression
+from imrad.immune.expression import Expression, prepare_expression, require_levels
 from imrad.immune.signatures import Coverage, estimate_genes, match_genes
 
 __all__ = ["estimate_scores", "purity_from_score"]
@@ -40,6 +40,7 @@ def estimate_scores(
     common: Sequence[str] | None = None,
     calibration: str = "published",
     min_coverage: float = 0.8,
+    allow_counts: bool = False,
     progress: Progress | None = None,
 ) -> pd.DataFrame:
     """Compute the ESTIMATE scores of every sample.
@@ -61,6 +62,8 @@ def estimate_scores(
         Coefficients of purity; see :func:`purity_from_score`.
     min_coverage : float
         Least share of each set's genes that the matrix must hold.
+    allow_counts : bool
+        Score raw counts although gene length distorts their order within a sample.
 
     Returns
     -------
@@ -71,7 +74,8 @@ def estimate_scores(
     Raises
     ------
     ScoreError
-        If the genes are covered too little, the values are z-scores, or the platform is unknown.
+        If the genes are covered too little, the values are z-scores or (unless allowed) raw counts, or
+        the platform is unknown.
     """
     if platform not in PLATFORMS:
         message = f"unknown platform {platform!r}; write one of {', '.join(PLATFORMS)}"
@@ -80,12 +84,7 @@ def estimate_scores(
     lists = estimate_genes()
     sets = {"stromal": stromal or lists["stromal"], "immune": immune or lists["immune"]}
     ready = prepare_expression(expression, genes=[*sets["stromal"], *sets["immune"]])
-    if ready.scale.unit == "z-score":
-        message = (
-            f"the matrix holds z-scores ({ready.scale.evidence}), which no longer rank genes within a sample as "
-            "ESTIMATE needs; give TPM, FPKM or array intensities"
-        )
-        raise ScoreError(message)
+    require_levels(ready, "ESTIMATE", allow_counts=allow_counts)
     if common is None and embedded:
         common = lists["common"]
     genes, messages = _universe(ready, common)

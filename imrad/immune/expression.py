@@ -15,7 +15,7 @@ from imrad.immune.identifiers import identifier_kind, reference_symbols, to_symb
 from imrad.immune.reading import read_expression
 from imrad.immune.units import Scale, detect_scale, named_scale, to_linear
 
-__all__ = ["Expression", "prepare_expression"]
+__all__ = ["Expression", "prepare_expression", "require_levels"]
 
 _RULES = ("highest_mean", "mean", "median", "sum", "first", "refuse")
 _STEP = 512
@@ -156,6 +156,30 @@ def prepare_expression(
         rows,
         collapsed,
     )
+
+
+def require_levels(expression: Expression, what: str, *, allow_counts: bool = False) -> None:
+    """Refuse values whose order of genes within a sample does not mean expression.
+
+    Raises
+    ------
+    ScoreError
+        On z-scores, and on counts unless `allow_counts`.
+    """
+    scale = expression.scale
+    if scale.unit == "z-score":
+        message = (
+            f"the matrix holds z-scores ({scale.evidence}), which no longer compare genes within a sample as {what} "
+            "needs; give TPM, FPKM or array intensities"
+        )
+        raise ScoreError(message)
+    if scale.unit == "counts" and not allow_counts:
+        message = (
+            f"the matrix holds {scale} ({scale.evidence}) and {what} compares genes within a sample, which counts "
+            "distort by gene length; give TPM or FPKM (GDC STAR files carry both), or set allow_counts, or name the "
+            "unit if this is wrong"
+        )
+        raise ScoreError(message)
 
 
 def _numeric(matrix: pd.DataFrame) -> pd.DataFrame:

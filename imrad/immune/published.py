@@ -7,16 +7,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from imrad.exceptions import InputError, ScoreError
-from imrad.immune.barcodes import choose_samples, dashed
+from imrad.exceptions import InputError
+from imrad.immune.barcodes import choose_samples, dashed, patient_of
 from imrad.immune.reading import read_table
-from imrad.immune.scores import ImmuneScores
+from imrad.immune.scores import ImmuneScores, apply_p_rule
 from imrad.immune.signatures import coverage_table
 from imrad.immune.targets import LM22_CELLS, PLAIN_TARGETS, canonical_cell
 
-__all__ = ["P_CUT", "apply_p_rule", "read_cibersort_table", "read_score_table"]
+__all__ = ["read_cibersort_table", "read_score_table"]
 
-P_CUT = 0.05
 _FIT = {"p_value": "p_value", "correlation": "correlation", "rmse": "rmse"}
 
 
@@ -98,74 +97,76 @@ def _fit_columns(table: pd.DataFrame) -> pd.DataFrame:
     return fit
 
 
-def apply_p_rule(scores: ImmuneScores, rule: str) -> ImmuneScores:
-    """Keep or exclude the rows whose deconvolution has p >= 0.05, and say how many they are.
-
-    Excluded rows keep their place; their cell fractions become missing.
-    """
-    if rule not in ("keep", "exclude"):
-        message = f"unknown p_rule {rule!r}; write keep or exclude"
-        raise ScoreError(message)
-    p = scores.fit["p_value"] if "p_value" in scores.fit else pd.Series(np.nan, index=scores.scores.index)
-    if p.isna().all():
-        return scores
-    poor = (p >= P_CUT).to_numpy()
-    said = f"{int(poor.sum())} of {len(poor)} rows have a deconvolution p of {P_CUT} or more: rule {rule}"
-    table = scores.scores
-    if rule == "exclude":
-        cells = [name for name in table.columns if str(name).startswith("cell:")]
-        table = table.copy()
-        table.loc[poor, cells] = np.nan
-    step = pd.DataFrame(
-        [("deconvolution p < 0.05", len(poor), int((~poor).sum()) if rule == "exclude" else len(poor), said)],
-        columns=["step", "n_in", "n_out", "reason"],
-    )
-    attrition = pd.concat([scores.attrition, step], ignore_index=True)
-    return scores.replaced(scores=table, messages=(*scores.messages, said), attrition=attrition)
-
-
 def read_score_table(path: str | Path, *, index: str | None = None) -> pd.DataFrame:
     """Read any table of scores; its columns become targets.
 
-    Columns that are targets (``TMB``, ``gene:PDCD1``) or LM22 cell types are spelt as the target
-    language spells them; other numeric columns keep their names.
+    Columns that are targets (``TMB``, ``gene:PDCD1``), LM22 cell types or well known published names
+    (``Non-silent_per_Mb``, ``MANTIS_Score``, ``StromalScore``) are spelt as the target language spells
+    them; other numeric columns keep their names. A column ``ESTIMATE`` whose values lie in [0, 1] is
+    the purity of that method, as in Aran 2015, and not its score. Of several TCGA samples of a
+    patient the primary tumour counts.
 
     Parameters
     ----------
     path : path
         csv or tsv, gzip recognised, or Parquet.
     index : str, optional
-        Column of patients or samples; default ``patient``, ``sample`` or the first.
+        Column of patients or samples; default the first with a usual name, else the first.
+
+    Returns
+    -------
+    DataFrame
+        Index patient; ``attrs["attrition"]`` where samples were chosen.
 
     Raises
     ------
     InputError
-        If the file is missing, has repeated patients, or no numeric column.
+        If the file is missing, has repeated patients that no barcode tells apart, or no numbers.
     """
     table = read_table(path, "score table")
     lower = {str(name).lower(): str(name) for name in table.columns}
-    who = index or next((lower[key] for key in ("patient", "sample", "sampleid", "case_id") if key in lower), "")
-    who = who or str(table.columns[0])
+    who = index or next((lower[key] for key in _INDEX if key in lower), str(table.columns[0]))
     if who not in table.columns:
         message = f"{path} has no column {who!r}; its columns are {', '.join(map(str, table.columns))[:200]}"
-        raise InputError(message)
-    names = pd.Index([dashed(str(name)) for name in table[who]], name="patient")
-    if not names.is_unique:
-        repeated = sorted(set(names[names.duplicated()]))
-        message = f"{path} has {len(repeated)} repeated patients ({', '.join(repeated[:5])}); keep one row a patient"
         raise InputError(message)
     numeric = [name for name in table.columns if name != who and pd.api.types.is_numeric_dtype(table[name].dtype)]
     if not numeric:
         message = f"{path} holds no column of numbers"
         raise InputError(message)
+    names = [dashed(str(name)) for name in table[who]]
     result = table[numeric].astype(float)
-    result.index = names
-    result.columns = pd.Index([_column(str(name)) for name in numeric])
+    attrs = {}
+    if any(patient_of(name) != name for name in names):
+        chosen, attrs["attrition"] = choose_samples(names)
+        result = result.iloc[chosen["row"].to_numpy(dtype=int)]
+        names = chosen["patient"].tolist()
+    result.index = pd.Index(names, name="patient")
+    if not result.index.is_unique:
+        repeated = sorted(set(result.index[result.index.duplicated()]))
+        message = f"{path} has {len(repeated)} repeated patients ({', '.join(repeated[:5])}); keep one row a patient"
+        raise InputError(message)
+    result.columns = pd.Index([_column(str(name), result[name]) for name in numeric])
+    result.attrs.update(attrs)
     return result
 
 
-def _column(name: str) -> str:
+_INDEX = ("patient", "patient_id", "case_id", "sample", "sampleid", "sample_id", "tumor_sample_id", "mixture")
+_PUBLISHED = {
+    "non-silent_per_mb": "TMB",
+    "tmb_nonsynonymous": "TMB",
+    "mantis_score": "MSI",
+    "msi_score_mantis": "MSI",
+    "stromalscore": "stromal",
+    "immunescore": "immune",
+    "estimatescore": "estimate",
+    "tumorpurity": "purity",
+}
+
+
+def _column(name: str, values: pd.Series[float]) -> str:
     cell = canonical_cell(name)
     if cell in LM22_CELLS:
         return f"cell:{cell}"
-    return {plain.lower(): plain for plain in PLAIN_TARGETS}.get(name.lower(), name)
+    known = _PUBLISHED | {plain.lower(): plain for plain in PLAIN_TARGETS}
+    target = known.get(name.lower(), name)
+    return "purity" if target == "estimate" and values.dropna().between(0, 1).all() else target

@@ -16,15 +16,16 @@ from imrad.immune.barcodes import choose_samples, patient_of
 from imrad.immune.deconvolution import Deconvolution, cibersort
 from imrad.immune.enrichment import locate_sets, ssgsea
 from imrad.immune.estimate import estimate_scores
-from imrad.immune.expression import Expression, prepare_expression
+from imrad.immune.expression import Expression, prepare_expression, require_levels
 from imrad.immune.markers import marker_scores
 from imrad.immune.msi import msi_table
 from imrad.immune.mutation import Files, mutated_genes, tmb_from_maf
 from imrad.immune.signatures import Coverage, Signature, coverage_table, match_genes, read_gmt, read_signature
 from imrad.immune.targets import CELL_GROUPS, FOUNDING_TARGETS, Target, parse_target
 
-__all__ = ["METHODS", "ImmuneScores", "agreement", "score"]
+__all__ = ["METHODS", "P_CUT", "ImmuneScores", "agreement", "apply_p_rule", "score"]
 
+P_CUT = 0.05
 METHODS = ("estimate", "cibersort", "markers")
 _PLAIN = {"stromal": "estimate", "immune": "estimate", "estimate": "estimate", "purity": "estimate"}
 _KIND = {"cell": "cibersort", "marker": "markers"}
@@ -103,6 +104,7 @@ def score(
     signature: Signature | pd.DataFrame | str | Path | None = None,
     genes: Sequence[str] = FOUNDING_GENES,
     gene_sets: Sequence[str] = (),
+    mutations: Sequence[str] = (),
     maf: Files | None = None,
     maf_patients: Mapping[str, str] | None = None,
     msi: str | Path | pd.DataFrame | None = None,
@@ -117,6 +119,7 @@ def score(
     quantile_norm: bool = False,
     absolute: str | None = None,
     n_permutations: int = 0,
+    p_rule: str = "keep",
     exome_mb: float = 38.0,
     variant_classes: Sequence[str] | None = None,
     msi_threshold: float | None = None,
@@ -147,6 +150,17 @@ def score(
         Score raw counts although gene length distorts every comparison between genes.
     min_coverage : float
         Least share of a signature's genes.
+    p_rule : {"keep", "exclude"}
+        See :func:`apply_p_rule`.
+    platform, ssgsea_normalisation, solver, quantile_norm, absolute, n_permutations, seed
+        See :func:`~imrad.immune.estimate_scores`, :func:`~imrad.immune.ssgsea` and
+        :func:`~imrad.immune.cibersort`.
+    exome_mb, variant_classes, msi_threshold
+        See :func:`~imrad.immune.tmb_from_maf` and :func:`~imrad.immune.msi_table`.
+    workers, store, progress
+        See :func:`imrad.execution.map_tasks`.
+
+    Every key of :class:`~imrad.immune.ImmuneSettings` is a parameter here by the same name.
 
     Returns
     -------
@@ -160,13 +174,16 @@ def score(
         If a target is not of the target language.
     """
     parsed = None if targets is None else [parse_target(text) for text in targets]
-    chosen, genes, gene_sets, mutated = _plan(methods, parsed, genes, gene_sets)
+    chosen, genes, gene_sets, mutated = _plan(methods, parsed, genes, gene_sets, mutations)
     hint = [] if signature is None else list(read_signature(signature).matrix.index)
     ready = prepare_expression(expression, unit=unit, gene_map=gene_map, duplicates=duplicates, genes=[*hint, *genes])
-    _check_counts(ready, chosen, gene_sets, allow_counts)
+    if gene_sets:
+        require_levels(ready, "ssGSEA", allow_counts=allow_counts)
     parts = _Parts([], [], list(ready.messages), [], {}, pd.DataFrame(index=ready.samples))
     if "estimate" in chosen:
-        table = estimate_scores(ready, platform=platform, min_coverage=min_coverage, progress=progress)
+        table = estimate_scores(
+            ready, platform=platform, min_coverage=min_coverage, allow_counts=allow_counts, progress=progress
+        )
         _add(parts, table, "stromal", "immune", "estimate", "purity")
     if "cibersort" in chosen:
         options: dict[str, Any] = {
@@ -174,6 +191,7 @@ def score(
             "quantile_norm": quantile_norm,
             "absolute": absolute,
             "min_coverage": min_coverage,
+            "allow_counts": allow_counts,
             "seed": seed,
             "workers": workers,
             "store": store,
@@ -200,7 +218,7 @@ def score(
     everything = pd.concat(tables, axis=1) if tables else pd.DataFrame(index=ready.samples)
     if parsed is not None:
         everything = _asked(everything, parsed, parts.messages)
-    return ImmuneScores(
+    result = ImmuneScores(
         scores=everything,
         fit=parts.fit,
         coverage=coverage_table(parts.coverages),
@@ -212,17 +230,22 @@ def score(
             columns=["step", "n_in", "n_out", "reason"],
         ),
     )
+    return apply_p_rule(result, p_rule)
 
 
 def _plan(
-    methods: Sequence[str] | None, parsed: Sequence[Target] | None, genes: Sequence[str], gene_sets: Sequence[str]
+    methods: Sequence[str] | None,
+    parsed: Sequence[Target] | None,
+    genes: Sequence[str],
+    gene_sets: Sequence[str],
+    mutations: Sequence[str],
 ) -> tuple[list[str], list[str], list[str], list[str]]:
     unknown = [name for name in methods or () if name not in METHODS]
     if unknown:
         message = f"unknown method {unknown[0]!r}; write one of {', '.join(METHODS)}"
         raise ScoreError(message)
     if parsed is None:
-        return list(METHODS if methods is None else methods), list(genes), list(gene_sets), []
+        return list(METHODS if methods is None else methods), list(genes), list(gene_sets), list(mutations)
     needed = [
         _PLAIN.get(target.name, "") if target.kind == "plain" else _KIND.get(target.kind, "") for target in parsed
     ]
@@ -234,17 +257,6 @@ def _plan(
         [f"{target.file}#{target.name}" for target in by_kind["sig"]],
         [target.name for target in by_kind["mut"]],
     )
-
-
-def _check_counts(ready: Expression, methods: Sequence[str], gene_sets: Sequence[str], allowed: bool) -> None:
-    needs = [name for name in methods if name in ("estimate", "cibersort")] + (["ssgsea"] if gene_sets else [])
-    if ready.scale.unit == "counts" and needs and not allowed:
-        message = (
-            f"the matrix holds {ready.scale} ({ready.scale.evidence}) and {', '.join(needs)} compare genes within a "
-            "sample, which counts distort by gene length; give TPM or FPKM (GDC STAR files carry both), or set "
-            "allow_counts, or name the unit if this is wrong"
-        )
-        raise ScoreError(message)
 
 
 def _add(parts: _Parts, table: pd.DataFrame, *cards: str) -> None:
@@ -346,6 +358,32 @@ def _asked(table: pd.DataFrame, parsed: Sequence[Target], messages: list[str]) -
     if absent:
         messages.append(f"{', '.join(absent)} missing for all: they need MAF files or an MSI table")
     return table.reindex(columns=wanted)
+
+
+def apply_p_rule(scores: ImmuneScores, rule: str) -> ImmuneScores:
+    """Keep or exclude the rows whose deconvolution has p >= 0.05, and say how many they are.
+
+    Excluded rows keep their place; their cell fractions become missing.
+    """
+    if rule not in ("keep", "exclude"):
+        message = f"unknown p_rule {rule!r}; write keep or exclude"
+        raise ScoreError(message)
+    if "p_value" not in scores.fit or scores.fit["p_value"].isna().all():
+        return scores
+    p = scores.fit["p_value"]
+    poor = (p >= P_CUT).to_numpy()
+    said = f"{int(poor.sum())} of {len(poor)} rows have a deconvolution p of {P_CUT} or more: rule {rule}"
+    table = scores.scores
+    if rule == "exclude":
+        cells = [name for name in table.columns if str(name).startswith("cell:")]
+        table = table.copy()
+        table.loc[poor, cells] = np.nan
+    step = pd.DataFrame(
+        [("deconvolution p < 0.05", len(poor), int((~poor).sum()) if rule == "exclude" else len(poor), said)],
+        columns=["step", "n_in", "n_out", "reason"],
+    )
+    attrition = pd.concat([scores.attrition, step], ignore_index=True)
+    return scores.replaced(scores=table, messages=(*scores.messages, said), attrition=attrition)
 
 
 def agreement(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:

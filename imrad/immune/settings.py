@@ -37,7 +37,7 @@ class ImmuneSettings(BaseModel):
     platform: Literal["affymetrix", "agilent", "rnaseq"] = Field(
         "rnaseq", description="platform; ESTIMATE purity was calibrated on affymetrix only"
     )
-    ssgsea_normalisation: Literal["estimate", "gsva", "gsva_scaled", "gseapy"] = Field(
+    ssgsea_normalisation: Literal["estimate", "gsva", "gsva_scaled", "range"] = Field(
         "estimate", description="scale of ssGSEA scores of gene sets"
     )
     solver: Literal["exact", "libsvm"] = Field("exact", description="nu-SVR solver of CIBERSORT")

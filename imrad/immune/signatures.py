@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from imrad.content import digest
 from imrad.exceptions import InputError, ScoreError
 from imrad.immune.targets import LM22_CELLS, canonical_cell
 
@@ -64,6 +65,8 @@ class Coverage:
         The others.
     renamed : tuple of str
         Genes found under their older or newer HGNC symbol, as ``WISP1=CCN4``.
+    digest : str
+        Of the signature's content.
     """
 
     name: str
@@ -71,6 +74,7 @@ class Coverage:
     n_found: int
     missing: tuple[str, ...]
     renamed: tuple[str, ...] = ()
+    digest: str = ""
 
     @property
     def share(self) -> float:
@@ -267,11 +271,11 @@ def match_genes(wanted: Sequence[str], present: Iterable[str], name: str) -> tup
             renamed.append(f"{gene}={alias}")
         else:
             missing.append(gene)
-    return found, Coverage(name, len(wanted), len(found), tuple(missing), tuple(renamed))
+    return found, Coverage(name, len(wanted), len(found), tuple(missing), tuple(renamed), digest(sorted(wanted))[:16])
 
 
 def coverage_table(coverages: Sequence[Coverage]) -> pd.DataFrame:
-    """Return one row a signature: signature, n_genes, n_found, coverage, renamed, missing."""
+    """Return one row a signature: signature, n_genes, n_found, coverage, renamed, missing, digest."""
     rows: list[Mapping[str, object]] = [
         {
             "signature": item.name,
@@ -280,7 +284,8 @@ def coverage_table(coverages: Sequence[Coverage]) -> pd.DataFrame:
             "coverage": item.share,
             "renamed": ";".join(item.renamed),
             "missing": ";".join(item.missing),
+            "digest": item.digest,
         }
         for item in coverages
     ]
-    return pd.DataFrame(rows, columns=["signature", "n_genes", "n_found", "coverage", "renamed", "missing"])
+    return pd.DataFrame(rows, columns=["signature", "n_genes", "n_found", "coverage", "renamed", "missing", "digest"])

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from imrad.exceptions import InputError, ScoreError
-from imrad.immune import prepare_expression, read_expression, score
+from imrad.immune import cibersort, estimate_scores, prepare_expression, read_expression, score
 from imrad.immune.identifiers import read_gene_map, reference_symbols
 from imrad.immune.units import detect_scale
 
@@ -177,6 +177,9 @@ def test_counts_are_refused_where_gene_length_matters():
     with pytest.raises(ScoreError, match="counts distort by gene length"):
         score(table, ["estimate"])
     assert "stromal" in score(table, ["estimate"], allow_counts=True).scores
+    for piece in (estimate_scores, cibersort):
+        with pytest.raises(ScoreError, match="counts distort by gene length"):
+            piece(table)
 
 
 def test_z_scores_are_refused_where_levels_matter():

@@ -276,11 +276,29 @@ def test_any_table_of_scores(tmp_path):
     table.assign(text="x").to_csv(tmp_path / "s.csv", index=False)
     result = read_score_table(tmp_path / "s.csv")
     assert list(result.columns) == ["cell:T_cells_CD8", "TMB", "own"]
+    aran = pd.DataFrame({"sample": ["TCGA-B0-0001-01A", "TCGA-B0-0001-11A"], "ESTIMATE": [0.9, 0.4], "CPE": [0.8, 0.3]})
+    aran.to_csv(tmp_path / "p.csv", index=False)
+    purity = read_score_table(tmp_path / "p.csv")
+    assert purity.to_dict() == {"purity": {"TCGA-B0-0001": 0.9}, "CPE": {"TCGA-B0-0001": 0.8}}
     pd.concat([table, table]).to_csv(tmp_path / "d.csv", index=False)
     with pytest.raises(InputError, match="2 repeated patients"):
         read_score_table(tmp_path / "d.csv")
     with pytest.raises(InputError, match="does not exist"):
         read_score_table(tmp_path / "none.csv")
+
+
+def test_every_setting_is_a_parameter_of_score(files):
+    settings = ImmuneSettings(
+        mutations=["EGFR"], p_rule="exclude", n_permutations=20, signature=str(files / "LM22.txt")
+    )
+    result = score(kirc_like(), maf=files / "a.maf", **settings.model_dump())
+    poor = (result.fit["p_value"] >= 0.05).to_numpy()
+    assert poor.any()
+    assert (result.scores["cell:Monocytes"].isna().to_numpy() == poor).all()
+    assert "mut:EGFR" in result.scores
+    digests = result.coverage.set_index("signature")["digest"]
+    assert digests.str.len().eq(16).all()
+    assert digests["LM22"] != digests["TIL10"]
 
 
 def test_settings_are_frozen_and_strict():
