@@ -3,11 +3,12 @@
 from imrad.cohort.assembly import assemble
 from imrad.cohort.attrition import Attrition
 from imrad.cohort.barcodes import Barcode, choose_aliquots, is_tcga, parse_barcode, patient_id
-from imrad.cohort.clinical import read_clinical, read_table, tidy_clinical
+from imrad.cohort.clinical import read_clinical, tidy_clinical
 from imrad.cohort.endpoints import ENDPOINTS, Endpoint, endpoint_known, parse_endpoint, read_endpoint, survival_y
 from imrad.cohort.features import AGGREGATIONS, feature_columns, feature_table
 from imrad.cohort.schema import validate
 from imrad.cohort.store import attach_out_of_fold, cohort_digest, export_tables, read_cohort, write_cohort
+from imrad.cohort.tables import read_table
 
 __all__ = [
     "AGGREGATIONS",

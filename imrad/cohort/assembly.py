@@ -14,7 +14,7 @@ from imrad.cards import Card
 from imrad.cohort import keys
 from imrad.cohort.attrition import Attrition
 from imrad.cohort.barcodes import AliquotRule, choose_aliquots, is_tcga, patient_id, refuse_unknown_patients
-from imrad.cohort.clinical import refuse_unreadable, tidy_clinical, to_numbers
+from imrad.cohort.clinical import index_clinical, refuse_unreadable, to_numbers, type_clinical
 from imrad.cohort.endpoints import (
     Endpoint,
     as_endpoints,
@@ -108,11 +108,13 @@ def assemble(
     policy = _policy(on_missing)
     parsed = as_endpoints(endpoints)
     lost = Attrition(attrition)
-    people = tidy_clinical(clinical, mapping=mapping)
+    registry = index_clinical(clinical, mapping=mapping)
     features, about = read_cases(radiomics)
-    features, about = drop_mistyped(features, about, people.index, lost)
+    features, about = drop_mistyped(features, about, registry.index, lost)
     features, about = one_row_per_patient(features, about, aggregation, lost)
-    patients = _common(features.index, people.index, "clinical", policy["clinical"], lost)
+    patients = _common(features.index, registry.index, "clinical", policy["clinical"], lost)
+    # Only this study's rows are typed: a registry may hold other cancers with other grades.
+    people = type_clinical(registry[registry.index.isin(patients)])
     targets = obs_immune = None
     if immune is not None:
         targets, obs_immune = _immune(immune, sample_types, aliquot_rule, lost)

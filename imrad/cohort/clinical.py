@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
-import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,9 +12,10 @@ import pandas as pd
 
 from imrad.cohort.barcodes import patient_id, refuse_unknown_patients
 from imrad.cohort.keys import PATIENT, safe_key, some
-from imrad.exceptions import CohortError, ConfigError, DuplicateError, InputError, SchemaError
+from imrad.cohort.tables import read_table
+from imrad.exceptions import CohortError, ConfigError, DuplicateError, SchemaError
 
-__all__ = ["ALIASES", "read_clinical", "read_table", "tidy_clinical", "to_dates", "to_numbers"]
+__all__ = ["ALIASES", "read_clinical", "tidy_clinical", "to_dates", "to_numbers"]
 
 ALIASES: dict[str, tuple[str, ...]] = {
     PATIENT: (
@@ -78,98 +76,14 @@ _MISSING = {
     "未知",
     "无记录",
 }
+_MISSING_PREFIXES = ("not collected", "not recorded", "not assessed", "not done", "not evaluated", "[not ")
 _SEX = {"male": "male", "m": "male", "男": "male", "female": "female", "f": "female", "女": "female"}
 _STAGES = ["0", "I", "II", "III", "IV"]
 _ARABIC = {"1": "I", "2": "II", "3": "III", "4": "IV", "Ⅰ": "I", "Ⅱ": "II", "Ⅲ": "III", "Ⅳ": "IV"}
 _ARABIC |= {"IS": "0", "0IS": "0", "0A": "0"}
 _GRADES = {"low": "Low", "lowgrade": "Low", "high": "High", "highgrade": "High", "lg": "Low", "hg": "High"}
-_DATE = re.compile(r"(\d{4})(?:[-/.年]\s?(\d{1,2})[-/.月]\s?(\d{1,2})日?|(\d{2})(\d{2}))(?:[T ].*)?$")
-_ENCODINGS = ("utf-8-sig", "gb18030")
-
-
-def read_table(path: str | Path, *, sheet: str | int = 0) -> pd.DataFrame:
-    """Read a CSV, TSV, Excel or Parquet table; identifiers keep their leading zeros.
-
-    Text files may be UTF-8 (with or without a byte-order mark) or GBK; comma, semicolon and tab
-    separate; lines that begin with ``#`` before the header (cBioPortal's four) are passed over.
-    The columns of text files come as text.
-
-    Raises
-    ------
-    InputError
-        If the file is missing, empty, of an unknown kind or not readable as what its name says.
-    """
-    path = Path(path)
-    if not path.is_file():
-        message = f"{path} does not exist; give the path of a CSV, TSV, Excel or Parquet table"
-        raise InputError(message)
-    kind = "".join(path.suffixes[-2:]).lower().removesuffix(".gz")
-    try:
-        if kind.endswith((".xlsx", ".xlsm")):
-            table = _read_excel(path, sheet)
-        elif kind.endswith((".parquet", ".pq")):
-            table = pd.read_parquet(path)
-        elif kind.endswith((".csv", ".tsv", ".txt")):
-            table = _read_text(path)
-        else:
-            message = f"{path} is neither a CSV, TSV, Excel (.xlsx) nor Parquet table; save it as one of them"
-            raise InputError(message)
-    except (ValueError, OSError, KeyError, csv.Error, EOFError, pd.errors.ParserWarning) as error:
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        message = f"{path} cannot be read as a table ({first}); save it again as CSV or .xlsx"
-        raise InputError(message) from error
-    if table.empty:
-        message = f"{path} holds no rows; a header line and one row per patient are needed"
-        raise InputError(message)
-    table.columns = pd.Index([str(name).strip() for name in table.columns])
-    twice = table.columns[table.columns.duplicated()]
-    if len(twice):
-        message = f"{path} has several columns named {some(sorted(set(twice)))}; rename or delete the extra ones"
-        raise InputError(message)
-    return table
-
-
-def _read_excel(path: Path, sheet: str | int) -> pd.DataFrame:
-    # Without a header pandas does not rename repeated columns, and sheets often carry empty margins.
-    cells = pd.read_excel(path, sheet_name=sheet, header=None, dtype=object)
-    cells = cells.dropna(axis=0, how="all").dropna(axis=1, how="all")
-    if cells.empty:
-        message = "its sheet is empty"
-        raise ValueError(message)
-    names = ["unnamed" if pd.isna(name) else str(name) for name in cells.iloc[0]]
-    return cells.iloc[1:].set_axis(names, axis=1).reset_index(drop=True)
-
-
-def _read_text(path: Path) -> pd.DataFrame:
-    import gzip
-
-    raw = gzip.decompress(path.read_bytes()) if path.suffix.lower() == ".gz" else path.read_bytes()
-    for encoding in _ENCODINGS:
-        try:
-            text = raw.decode(encoding)
-            break
-        except UnicodeDecodeError:
-            continue
-    else:
-        message = "its text is neither UTF-8 nor GBK"
-        raise ValueError(message)
-    lines = text.splitlines(keepends=True)
-    start = 0
-    while start < len(lines) and lines[start].startswith("#"):
-        start += 1
-    if start == len(lines):
-        message = "it is empty"
-        raise ValueError(message)
-    separator = max("\t;,", key=lines[start].count)
-    names = next(csv.reader(lines[start:], delimiter=separator))
-    with warnings.catch_warnings():
-        # Rows longer than the header would otherwise lose their last fields.
-        warnings.filterwarnings("error", category=pd.errors.ParserWarning)
-        table = pd.read_csv(
-            io.StringIO("".join(lines[start:])), sep=separator, dtype=object, keep_default_na=False, index_col=False
-        )
-    # pandas renames repeated columns; the file's own names are wanted.
-    return table.set_axis(names, axis=1)
+_YEAR_LAST = re.compile(r"(\d{1,2})[-/.](\d{1,2})[-/.](\d{4})(?:[T ].*)?$")
+_YEAR_FIRST = re.compile(r"(\d{4})(?:[-/.年]\s?(\d{1,2})[-/.月]\s?(\d{1,2})日?|(\d{2})(\d{2}))(?:[T ].*)?$")
 
 
 def read_clinical(path: str | Path, *, mapping: Mapping[str, str] | None = None, sheet: str | int = 0) -> pd.DataFrame:
@@ -200,6 +114,17 @@ def tidy_clinical(table: pd.DataFrame, *, mapping: Mapping[str, str] | None = No
     SchemaError, DuplicateError, CohortError
         If there is no patient column, a patient stands twice, or a typed column holds something else.
     """
+    return type_clinical(index_clinical(table, mapping=mapping))
+
+
+def index_clinical(table: pd.DataFrame, *, mapping: Mapping[str, str] | None = None) -> pd.DataFrame:
+    """Put the patient into the index and the known columns under their names; values stay as they are.
+
+    Raises
+    ------
+    SchemaError, CohortError, ConfigError
+        If there is no patient column, an identifier is empty, or a mapped column is not there.
+    """
     refuse_unreadable(table, "clinical")
     renamed = table.rename(columns=_renaming(table, mapping or {}))
     if PATIENT in renamed.columns:
@@ -213,14 +138,23 @@ def tidy_clinical(table: pd.DataFrame, *, mapping: Mapping[str, str] | None = No
         )
         raise SchemaError(message)
     refuse_unknown_patients(labels)
-    patients = pd.Index([patient_id(label) for label in labels], name=PATIENT, dtype=object)
-    twice = patients[patients.duplicated()].unique()
+    return renamed.set_axis(pd.Index([patient_id(label) for label in labels], name=PATIENT, dtype=object), axis=0)
+
+
+def type_clinical(indexed: pd.DataFrame) -> pd.DataFrame:
+    """Type the columns of what :func:`index_clinical` returned.
+
+    Raises
+    ------
+    DuplicateError, CohortError
+        If a patient stands twice, or a typed column holds something else.
+    """
+    twice = indexed.index[indexed.index.duplicated()].unique()
     if len(twice):
         message = f"the clinical table has several rows for {some(twice)}; keep one row per patient"
         raise DuplicateError(message)
-    renamed = renamed.set_axis(patients, axis=0)
-    columns = {str(name): _typed(str(name), renamed[name]) for name in renamed.columns}
-    return pd.DataFrame(columns, index=patients)
+    columns = {str(name): _typed(str(name), indexed[name]) for name in indexed.columns}
+    return pd.DataFrame(columns, index=indexed.index)
 
 
 def refuse_unreadable(table: pd.DataFrame, name: str) -> None:
@@ -304,24 +238,29 @@ def to_dates(column: pd.Series[Any]) -> tuple[pd.Series[Any], pd.Series[bool]]:
     """Return a column as dates, and where it holds something that is no unambiguous date.
 
     The year comes first: 2021-03-04, 2021/3/4, 2021.03.04, 20210304 or 2021年3月4日, with or without a
-    time of day. 03/04/2021 is refused, since it is read differently on two sides of an ocean.
+    time of day. 03/04/2021 is read differently on two sides of an ocean: a column of such dates is
+    read only if one of its two fields exceeds 12 somewhere and the other never does.
     """
     if column.dtype.kind == "M":
         return column, pd.Series(False, index=column.index)
     if column.dtype.kind in "iuf":
         column = column.astype(object).map(lambda value: value if pd.isna(value) else f"{value:.0f}")
     cleaned = _cleaned(column)
+    texts = ["" if pd.isna(value) else str(value) for value in cleaned]
+    year_last = [match for text in texts if (match := _YEAR_LAST.match(text))]
+    largest = [max((int(match[field]) for match in year_last), default=0) for field in (1, 2)]
+    day, month = (1, 2) if largest[0] > 12 >= largest[1] else (2, 1) if largest[1] > 12 >= largest[0] else (0, 0)
 
-    def read(value: Any) -> Any:
-        match = None if pd.isna(value) else _DATE.match(str(value))
-        if match is None:
-            return pd.NaT
+    def read(text: str) -> Any:
+        first, last = _YEAR_FIRST.match(text), _YEAR_LAST.match(text)
         try:
-            return pd.Timestamp(int(match[1]), int(match[2] or match[4]), int(match[3] or match[5]))
+            if first:
+                return pd.Timestamp(int(first[1]), int(first[2] or first[4]), int(first[3] or first[5]))
+            return pd.Timestamp(int(last[3]), int(last[month]), int(last[day])) if last and day else pd.NaT
         except ValueError:
             return pd.NaT
 
-    dates = pd.to_datetime(pd.Series([read(value) for value in cleaned], index=column.index, name=column.name))
+    dates = pd.to_datetime(pd.Series([read(text) for text in texts], index=column.index, name=column.name))
     return dates, dates.isna() & cleaned.notna()
 
 
@@ -330,7 +269,7 @@ def _cleaned(column: pd.Series[Any]) -> pd.Series[Any]:
         if pd.isna(value):
             return np.nan
         text = value.strftime("%Y-%m-%d") if hasattr(value, "strftime") else str(value).strip()
-        return np.nan if text.lower() in _MISSING else text
+        return np.nan if text.lower() in _MISSING or text.lower().startswith(_MISSING_PREFIXES) else text
 
     return pd.Series([clean(value) for value in column], index=column.index, name=column.name, dtype=object)
 
@@ -394,5 +333,8 @@ def _refuse(column: pd.Series[Any], wrong: pd.Series[bool], needed: str) -> None
     if wrong.any():
         patients = column.index[wrong]
         values = sorted({str(value) for value in column[wrong]})
-        message = f"{column.name} holds {some(values)} for {some(patients)}; it must hold {needed}"
+        message = (
+            f"{column.name} holds {some(values)} for {some(patients)}; it must hold {needed}, "
+            "or be mapped to another name"
+        )
         raise CohortError(message)

@@ -280,3 +280,13 @@ def test_columns_that_hdf5_cannot_hold_are_renamed(tmp_path, radiomics, clinical
     write_cohort(adata, tmp_path / "cohort.h5ad")
     assert list(read_cohort(tmp_path / "cohort.h5ad").obs.columns) == list(adata.obs.columns)
     assert adata.obs.shape[1] == 5
+
+
+def test_a_registry_of_other_patients_is_not_this_studys_trouble(radiomics, clinical):
+    others = pd.DataFrame(
+        {"patient": ["x1", "x1", "x2"], "os_days": [-5, 1, 1], "os_event": [7, 1, 1], "grade": "High"}
+    )
+    adata = assemble(radiomics, pd.concat([clinical.assign(grade="G2"), others]), endpoints="os")
+    assert adata.n_obs == 4
+    with pytest.raises(DuplicateError, match="several rows for p1"):
+        assemble(radiomics, pd.concat([clinical, clinical]).sort_values("patient"), endpoints="os")

@@ -109,3 +109,17 @@ def test_a_mapping_goes_before_the_aliases():
 def test_a_clinical_table_that_cannot_be_used_gets_one_sentence(table, error, said):
     with pytest.raises(error, match=said):
         tidy_clinical(pd.DataFrame(table))
+
+
+def test_dates_with_the_year_last_are_read_only_where_the_column_tells_day_from_month():
+    from imrad.cohort.clinical import to_dates
+
+    def read(*values):
+        dates, wrong = to_dates(pd.Series(values, dtype=object))
+        return [None if bad else f"{date:%Y-%m-%d}" for date, bad in zip(dates, wrong, strict=True)]
+
+    assert read("3/4/2021", "12/31/2021") == ["2021-03-04", "2021-12-31"]
+    assert read("3.4.2021", "31.12.2021") == ["2021-04-03", "2021-12-31"]
+    assert read("3/4/2021", "5/6/2021") == [None, None]
+    assert read("13/1/2021", "1/13/2021") == [None, None]
+    assert read("2021-01-02", "3/4/21", "tomorrow") == ["2021-01-02", None, None]
