@@ -115,6 +115,8 @@ def _read_deflated(path: Path, meta: Any) -> Any:
 
 
 def _first_line(error: BaseException) -> str:
+    if isinstance(error, AttributeError) and error.name:
+        return f"it lacks {error.name}"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0].rstrip(".") if lines else type(error).__name__
 

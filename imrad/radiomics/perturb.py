@@ -30,8 +30,10 @@ KINDS: tuple[Kind, ...] = ("rotation", "translation", "volume", "contour", "nois
 MAX_ROTATION_DEG = 13.0
 SHIFTS = (0.0, 0.25, 0.5, 0.75)
 MAX_VOLUME_CHANGE = 0.15
-# Supervoxels of a quarter of a millilitre; overlap below which they never, and above which they always belong.
-SUPERVOXEL_MM3, NEVER, ALWAYS = 250.0, 0.2, 0.9
+# Supervoxels of a quarter of a millilitre, or this many to a smaller region, but never of fewer voxels than this.
+SUPERVOXEL_MM3, SUPERVOXELS, SUPERVOXEL_VOXELS = 250.0, 64, 20
+# Overlap below which a supervoxel never, and above which it always belongs to the region.
+NEVER, ALWAYS = 0.2, 0.9
 # Difference of intensity, as a fraction of the image's range, that counts like one side of a supervoxel.
 LIKENESS = 0.1
 # Voxels beyond which a cubic spline's coefficients do not feel the border: 0.268 ** 6 is 4e-4.
@@ -210,7 +212,9 @@ class Perturber:
     @cached_property
     def _supervoxels(self) -> tuple[tuple[slice, ...], NDArray[np.int32], NDArray[np.float64]]:
         """The box of supervoxels that may touch the region, their labels, and their overlap with it."""
-        side_mm = max(SUPERVOXEL_MM3, 20 * self._grid.voxel_ml * 1000) ** (1 / 3)
+        voxel_mm3 = 1000 * self._grid.voxel_ml
+        region_mm3 = np.count_nonzero(self._mask) * voxel_mm3
+        side_mm = max(min(SUPERVOXEL_MM3, region_mm3 / SUPERVOXELS), SUPERVOXEL_VOXELS * voxel_mm3) ** (1 / 3)
         box = bounding_box(self._mask) or ((0, 1), (0, 1), (0, 1))
         cut = tuple(
             slice(max(0, low - int(side_mm / step) - 1), min(n, high + int(side_mm / step) + 1))
