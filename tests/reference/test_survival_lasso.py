@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from imrad.survival.lasso_cox import LassoCox
+from imrad.survival.lasso_response import LassoResponse
 from imrad.survival.screening import UnivariateCox
 
 DATA = Path(__file__).parent / "data"
@@ -155,3 +156,35 @@ def test_univariate_screening():
     np.testing.assert_allclose(found.p_adjusted_, expected["p_BH"], rtol=1e-6)
     assert len(found.selected_) == case["values"]["n_selected_BH05"]
     assert len(UnivariateCox().fit(X, y).selected_) == case["values"]["n_selected_p05"]
+
+
+RESPONSE = {
+    "binomial": load("lasso_binomial")["synthA_response"],
+    "gaussian": load("lasso_gaussian")["synthA_response"],
+}
+MEASURES = [("binomial", measure) for measure in ("deviance", "auc", "mse", "class")]
+MEASURES += [("gaussian", measure) for measure in ("mse", "mae")]
+
+
+@pytest.mark.parametrize(("family", "measure"), MEASURES)
+def test_response(family, measure):
+    table, values = synth(), RESPONSE[family]["values"]
+    X = table[table.columns[10:]]
+    sd = X.std(ddof=0).to_numpy()
+    model = LassoResponse(family, measure=measure).fit(X, table["response"], folds=values["foldid"])
+    np.testing.assert_allclose(model.path_.lambdas, values["lambda"], rtol=1e-8)
+    np.testing.assert_allclose(model.path_.deviance_ratio, values["dev_ratio"], atol=1e-5)
+    for at in values["coef_at_steps"]:
+        gap = np.abs((model.path_.coef[:, at["step"] - 1] - wanted(at["coef"], X)) * sd)
+        assert gap.max() < 1e-5
+        assert model.path_.intercept[at["step"] - 1] == pytest.approx(at["coef"]["(Intercept)"], abs=2e-3)
+    expected = values[f"cv_{measure}"]
+    # The last steps interpolate near-saturated fold fits, where these meet the optimum's conditions to
+    # 1e-7 of the penalty and glmnet does not.
+    np.testing.assert_allclose(model.cv_["mean"][:80], expected["cvm"][:80], rtol=1e-4)
+    np.testing.assert_allclose(model.cv_["mean"], expected["cvm"], rtol=2e-3)
+    np.testing.assert_allclose(model.cv_["se"][:80], expected["cvsd"][:80], rtol=1e-3)
+    np.testing.assert_allclose(
+        [model.lambda_min_, model.lambda_1se_], [expected["lambda_min"], expected["lambda_1se"]], rtol=1e-8
+    )
+    assert np.abs((model.coef_ - wanted(expected["coef_min"], X)) * sd).max() < 1e-5
