@@ -10,8 +10,8 @@ CARDS: tuple[Card, ...] = (
     Card(
         "harrell_c",
         "metric",
-        "Harrell's C: pairs whose earlier time is an event, a patient censored at an event's time outliving it, ties in "
-        "risk one half; infinitesimal-jackknife variance as survival::concordance.",
+        "Harrell's C: pairs whose earlier time is an event, ties in risk "
+        "one half, censored at an event's time outlives it; infinitesimal-jackknife variance as survival::concordance.",
         "[0, 1], 0.5 is chance",
         "",
         "doi:10.1002/(SICI)1097-0258(19960229)15:4<361::AID-SIM168>3.0.CO;2-4",
@@ -72,7 +72,7 @@ CARDS: tuple[Card, ...] = (
     Card(
         "net_benefit",
         "metric",
-        "Decision curve: TP/n - FP/n * t/(1 - t), positive at p >= t; with censoring Kaplan-Meier among the positive, as "
+        "Decision curve: TP/n - FP/n * t/(1 - t), positive at p >= t; with censoring Kaplan-Meier in the positive, as "
         "dcurves.",
         "up to the prevalence",
         "per patient",

@@ -43,8 +43,8 @@ CARDS: tuple[Card, ...] = (
     Card(
         "BinaryFusion",
         "binary model",
-        "Logistic regression (lasso, elastic net, unpenalised clinical columns) or a linear support vector machine over "
-        "blocks, by nested cross-validation with 1,000 refitted resamples.",
+        "Logistic regression (lasso, elastic net, unpenalised clinical columns) or a linear support vector machine "
+        "over blocks, by nested cross-validation with 1,000 refitted resamples.",
         "probability",
         "",
         "doi:10.1002/sim.5328",
