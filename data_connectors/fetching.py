@@ -266,9 +266,15 @@ class _Fetch:
         found = bring_images(self.plan, self.transfer, self.notes.append)
         if "images" in self.plan.only:
             self._count("a usable CT scan", set(found.cases["patient"]), "", found.lost)
-            outlined = found.cases["patient"][found.cases["roi"].ne("")]
-            self._count("a tumour region", set(outlined), "no tumour segmentation")
-            self.pending.append(("cases", "cases.csv", found.cases))
+            outlined = found.cases[found.cases["roi"].ne("")]
+            self._count("a tumour region", set(outlined["patient"]), "no tumour segmentation")
+            if len(outlined) < len(found.cases):
+                self.notes.append(
+                    f"{len(found.cases) - len(outlined)} patients have a scan and no tumour segmentation: outline the "
+                    "tumour in the scans that cases_all.csv lists as chosen, and add the masks to cases.csv"
+                )
+            # Only what can be extracted: the scans without a mask stand in cases_all.csv.
+            self.pending.append(("cases", "cases.csv", outlined))
             self.pending.append(("cases_all", "cases_all.csv", found.all_cases))
         if "segmentations" in self.plan.only:
             self.pending.append(("pairs", "pairs.csv", found.pairs))

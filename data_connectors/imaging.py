@@ -67,9 +67,9 @@ class Imaging:
     Attributes
     ----------
     cases : DataFrame
-        One row per patient (:data:`CASE_COLUMNS`): the chosen scan and its mask.
+        One row per patient (:data:`CASE_COLUMNS`): the chosen scan, and its mask where there is one.
     all_cases : DataFrame
-        One row per scan that was brought, the chosen ones included.
+        One row per scan that was brought; `chosen` is 1 for those in `cases`.
     pairs : DataFrame
         One row per segmentation (:data:`PAIR_COLUMNS`).
     lost : dict
@@ -414,9 +414,12 @@ def bring_images(plan: Plan, transfer: Transfer, note: Callable[[str], None]) ->
     replaced = sum(1 for case in everything if case["problem"])
     if replaced:
         note(f"{replaced} scans are no even axial stack or do not fit their segmentation: see cases_all.csv")
+    all_cases = pd.DataFrame(everything, columns=list(CASE_COLUMNS))
+    taken = {case["image_series"] for case in chosen}
+    all_cases.insert(1, "chosen", [int(series in taken) for series in all_cases["image_series"]])
     return Imaging(
         pd.DataFrame(chosen, columns=list(CASE_COLUMNS)),
-        pd.DataFrame(everything, columns=list(CASE_COLUMNS)),
+        all_cases,
         pd.DataFrame(pairs, columns=list(PAIR_COLUMNS)),
         lost,
     )

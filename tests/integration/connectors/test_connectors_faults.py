@@ -521,8 +521,10 @@ def test_next_scan_takes_the_place_of_a_bad_one(make_rig):
 
     alter(rig, best["uuid"], tilt)
     done = rig.fetch(only="images")
-    assert pd.read_csv(done.tables["cases"])["image_series"].item() != best["series"]
-    assert len(pd.read_csv(done.tables["cases_all"])) == 2
+    scans = pd.read_csv(done.tables["cases_all"])
+    assert scans["chosen"].tolist() == [0, 1]
+    assert scans["image_series"].tolist()[0] == best["series"]
+    assert "tilted" in scans["problem"].iloc[0]
 
 
 def masks(rig):

@@ -43,6 +43,7 @@ def test_twelve_patients_end_with_everything_matched(rig, twelve):
         assert {pydicom.dcmread(one).SeriesInstanceUID for one in images} == {case["image_series"]}
     everything = pd.read_csv(done.tables["cases_all"])
     assert len(everything) == 14
+    assert everything["chosen"].sum() == 12
     assert set(everything["phase"]) == {"arterial", "venous", "delayed"}
 
     clinical = pd.read_csv(done.tables["clinical"])
@@ -118,10 +119,12 @@ def test_union_takes_the_best_scan_of_a_programs_segmentations(rig):
 
 def test_patient_without_segmentation_gets_the_best_scan_and_no_mask(rig):
     done = rig.fetch(patients=["tcga.b0.4698.01A"], only="images,segmentations")
-    cases = pd.read_csv(done.tables["cases"])
-    assert list(cases["patient"]) == ["TCGA-B0-4698"]
-    assert cases["mask"].isna().all()
-    assert cases["description"].tolist() == ["+C"]
+    assert pd.read_csv(done.tables["cases"]).empty
+    scans = pd.read_csv(done.tables["cases_all"])
+    assert scans["patient"].tolist() == ["TCGA-B0-4698"]
+    assert scans["mask"].isna().all()
+    assert scans[["description", "chosen"]].to_numpy().tolist() == [["+C", 1]]
+    assert any("outline the tumour" in note for note in done.notes)
 
 
 def test_rtstruct_of_cptac(rig):
@@ -151,11 +154,12 @@ def test_lung_collection_with_its_own_clinical_sheet(rig):
 def test_phase_is_never_mixed(rig):
     plan = rig.plan(phase="venous", only=["images", "segmentations"], patients=12)
     done = data_connectors.execute(plan, rig.folder, client=rig.client)
-    assert set(pd.read_csv(done.tables["cases"])["phase"]) == {"venous"}
+    scans = pd.read_csv(done.tables["cases_all"])
+    assert set(scans["phase"]) == {"venous"}
     losses = pd.read_csv(done.tables["losses"])
-    assert (
-        len(pd.read_csv(done.tables["cases"])) + losses.query("step == 'a usable CT scan'")["patient"].nunique() == 12
-    )
+    without = losses.query("step == 'a usable CT scan'")["patient"].nunique()
+    assert scans["chosen"].sum() + without == 12
+    assert set(pd.read_csv(done.tables["cases"])["patient"]) <= set(scans["patient"])
 
 
 def test_aliquots_are_chosen_by_rule_and_every_other_is_told(make_rig, twelve):
