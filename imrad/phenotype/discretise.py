@@ -43,8 +43,23 @@ def equal_frequency_cuts(X: Floats, n_bins: int = 4) -> Floats:
     # A value's last row is where the next row differs or is missing.
     ends = present.copy()
     ends[:-1] &= (values[1:] != values[:-1]) | ~present[1:]
-    few = ends.sum(axis=0) <= n_bins
+    plain = ends.all(axis=0)
+    if plain.any() and n > n_bins:
+        # Without ties and gaps the places of the cuts depend on the number of patients alone.
+        ladder = _walk(np.arange(n, dtype=float)[:, None], np.ones((n, 1), dtype=bool), n_bins)[0]
+        above = np.ceil(ladder).astype(int)
+        cuts[plain] = ((values[above - 1] + values[above]) / 2).T[plain]
+        cuts[~plain] = _walk(values[:, ~plain], ends[:, ~plain], n_bins)
+        return cuts
+    return _walk(values, ends, n_bins)
 
+
+def _walk(values: Floats, ends: np.ndarray[Any, np.dtype[np.bool_]], n_bins: int) -> Floats:
+    """Walk the sorted values of all features together; `ends` marks the last row of each distinct value."""
+    n, p = values.shape
+    cuts = np.full((p, n_bins - 1), np.inf)
+    present = ~np.isnan(values)
+    few = ends.sum(axis=0) <= n_bins
     left = present.sum(axis=0).astype(float)
     wanted = np.full(p, n_bins)
     target = left / n_bins

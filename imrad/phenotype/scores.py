@@ -16,6 +16,7 @@ Floats = np.ndarray[Any, np.dtype[np.float64]]
 Ints = np.ndarray[Any, np.dtype[np.int64]]
 
 _ONE = 1 << 36  # fixed point: 2**36 leaves room for n log2 n up to n = 5,000,000
+_FINE = 1 << 40  # sums of squares over counts stay below n
 
 
 def _entropy_table(n: int) -> Ints:
@@ -110,10 +111,9 @@ class ContingencyScores:
         valid = np.maximum(self._valid, 1)[:, None].astype(float)
         whole = np.asarray(sum(count.sum(axis=1) ** 2 for count in counts)) / valid
         parts = np.asarray(sum(count**2 for count in counts)) / np.maximum(self._bins, 1)[:, :, None]
-        fixed = np.rint(parts * (1 << 30)).astype(np.int64).sum(axis=1) - np.rint(whole * (1 << 30)).astype(np.int64)
-        exact = parts.sum(axis=1) - whole
-        # The fixed-point value decides what is equal; it lies within 1e-8 of the exact one.
-        return _equal_where(exact / max(self.n, 1), fixed)
+        # Fixed point again: equal tables give equal sums whatever the order of their bins.
+        fixed = np.rint(parts * _FINE).astype(np.int64).sum(axis=1) - np.rint(whole * _FINE).astype(np.int64)
+        return np.asarray(fixed / (float(_FINE) * max(self.n, 1)))
 
     def class_uncertainty(self, Y: np.ndarray[Any, Any]) -> Floats:
         """Return Orange's symmetric uncertainty of every feature with every target.
@@ -184,15 +184,6 @@ class ContingencyScores:
 def _uncertainty(gain: Ints, entropies: Ints) -> Floats:
     # One fixed-point unit stands for a denominator of zero: two features that determine each other.
     return np.asarray(2.0 * gain / np.maximum(entropies - 2 * gain, 1))
-
-
-def _equal_where(exact: Floats, fixed: Ints) -> Floats:
-    """Give features of equal fixed-point score one and the same float, target by target."""
-    out = exact.copy()
-    for column in range(exact.shape[1]):
-        _, first, inverse = np.unique(fixed[:, column], return_index=True, return_inverse=True)
-        out[:, column] = exact[first, column][inverse]
-    return out
 
 
 def top_k(scores: Floats, k: int) -> np.ndarray[Any, np.dtype[np.intp]]:
