@@ -11,8 +11,14 @@ import pandas as pd
 import pytest
 from scipy.spatial import distance
 
-from imrad.evaluation.bootstrap import jackknife, percentile_interval, summarise_replicates
-from imrad.evaluation.calibration import calibration_indices
+from imrad.evaluation.bootstrap import (
+    jackknife,
+    optimism,
+    percentile_interval,
+    resample_indices,
+    summarise_replicates,
+)
+from imrad.evaluation.calibration import bootstrap_calibration, calibration_indices, smooth_calibration
 from imrad.evaluation.clustering import cut_tree, linkage, medoids, silhouette
 from imrad.evaluation.contingency import chi_square, fisher_exact, mcnemar
 from imrad.evaluation.logistic import fit_logistic
@@ -197,6 +203,40 @@ def test_logistic(case):
         assert found[ours] == pytest.approx(values["val_prob"][theirs], rel=1e-5, abs=2e-8)
     for theirs, ours in (("Emax", "emax"), ("E90", "e90"), ("Eavg", "eavg"), ("C (ROC)", "c")):
         assert found[ours] == pytest.approx(values["val_prob"][theirs], abs=1e-3)
+
+
+@cases("logistic")
+def test_logistic_validation_and_calibration(case):
+    """rms::validate (means over five seeds of 1,000 resamples) and rms::calibrate (one seed of 200)."""
+    values, n_resamples = case["values"], 300
+    outcome, right = values["formula"].split("~")
+    x = np.column_stack([column(case, term.strip()) for term in right.split("+")])
+    y, grid = column(case, outcome.strip()), np.array(values["calibrate_predy"])
+    rows = resample_indices(len(y), n_resamples, seed=1)
+
+    def fit(drawn):
+        return fit_logistic(y[drawn], x[drawn])
+
+    def score(model, drawn):
+        found = calibration_indices(y[drawn], model.predict(x[drawn]))
+        return {name: found[name] for name in ("dxy", "intercept", "slope", "u", "brier")}
+
+    found = optimism(fit, score, len(y), rows)
+    names = {"Dxy": "dxy", "Intercept": "intercept", "Slope": "slope", "U": "u", "B": "brier"}
+    table = zip(values["validate_rows"], values["validate_mean"], values["validate_sd_between_seeds"], strict=True)
+    for name, means, spread in table:
+        if name in names:
+            row = found.loc[names[name], ["test", "corrected"]].to_numpy(dtype=float)
+            allowed = 4 * np.sqrt(1000 / n_resamples) * np.array(spread)[[2, 4]] + 0.001
+            assert (np.abs(row - np.array(means)[[2, 4]]) < allowed).all(), name
+
+    def curve(drawn, p):
+        return smooth_calibration(y[drawn], p, grid)[1] - grid
+
+    apparent = grid + curve(np.arange(len(y)), fit(np.arange(len(y))).predict(x))
+    close(apparent, values["calibrate_orig"], atol=1e-3)
+    corrected = bootstrap_calibration(fit, lambda model, drawn: model.predict(x[drawn]), curve, len(y), rows)
+    np.testing.assert_allclose(grid + corrected["corrected"], values["calibrate_corrected_B200_seed5"], atol=0.02)
 
 
 @cases("two_sample")
