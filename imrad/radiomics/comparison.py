@@ -59,8 +59,7 @@ def extract_pyradiomics(
     before = logger.level
     logger.setLevel(logging.CRITICAL)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # noqa: TID251 - around the one call
+        with warnings.catch_warnings(action="ignore"):
             extractor = featureextractor.RadiomicsFeatureExtractor(parameters)
             found = extractor.execute(image, mask, label=settings.label if label is None else label)
     except (ValueError, RuntimeError, IndexError, AssertionError) as error:

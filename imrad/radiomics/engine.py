@@ -18,6 +18,8 @@ for square, logarithm, ...                error
 packages; ``LBP3D`` with SciPy >= 1.15
 ``shape2D``                               tests the wrong axis (x for z); fails on     tests ``force2Ddimension``
                                           regions of few pixels
+shape with ``resegmentRange`` without     shape of the mask cut to the box of what     the same (set
+``resegmentShape``                        re-segmentation keeps                        ``resegmentShape``)
 a mask with a single value, such as all   ``ValueError``: "no labels found"            computed
 ones
 NaN or infinite intensities in a region   undefined levels                             ``ImageError``
@@ -406,8 +408,8 @@ class PreparedImage:
             within = _slices(found)
             region = RegionVoxels(kept[within], spacing)
             box = _shifted(within, box)
-            if self.settings.resegmentShape:
-                shape_region = region
+            # pyradiomics cuts the untouched mask to the box of the re-segmented one.
+            shape_region = region if self.settings.resegmentShape else RegionVoxels(inside[within], spacing)
         return _Work(image, spacing, box, region, shape_region, grid)
 
     def _resegmented(self, image: Array, inside: Array) -> Array:

@@ -124,7 +124,7 @@ def filtered(
     elif image_type == "Gradient":
         part, within = _grown(box, (2, 2, 2), image.shape)
         gradient = sitk.GradientMagnitude(to_sitk(image[part], spacing), settings.gradientUseSpacing)
-        yield "gradient", sitk.GetArrayViewFromImage(gradient)[within]
+        yield "gradient", sitk.GetArrayFromImage(gradient)[within]
     elif image_type == "LBP2D":
         yield "lbp-2D", _binary_pattern(image, box, settings)
     elif image_type == "LBP3D":
