@@ -9,6 +9,7 @@ and chooses the cell in inner folds besides (selection again in every inner fold
 from __future__ import annotations
 
 import argparse
+import resource
 import time
 import warnings
 from collections import defaultdict
@@ -141,6 +142,7 @@ def main() -> None:
     print(f"plain scikit-learn loop: {plain_seconds:.1f} s a target ({parts})")
     print(f"imrad ({options.engine} models), inner choice included: {grid_seconds:.1f} s a target")
     print(f"ratio {plain_seconds / grid_seconds:.1f}")
+    print(f"memory at most {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB")
     if options.engine == "sklearn":
         print(f"largest difference of a base learner's prediction: {worst:.1e}")
     print(f"three entropy scores, {p} features x 30 targets x 5 folds: {entropy * 1e3:.0f} ms")

@@ -13,7 +13,7 @@ import pandas as pd
 from imrad import __version__, content
 from imrad.evaluation import CrossFitted, Fold, Ledger, SplitTable
 from imrad.exceptions import ConfigError, DuplicateError, InputError, NoOverlapError
-from imrad.execution import Progress, Store, map_tasks
+from imrad.execution import Progress, Store, map_tasks, single_thread
 from imrad.phenotype import tables
 from imrad.phenotype.bundle import make_bundle
 from imrad.phenotype.canary import check_canary, inspect_cuts, inspect_parts
@@ -54,7 +54,11 @@ class GridResult:
     controls : DataFrame
         Volume-only, clinical-only, shuffled features.
     published : DataFrame
-        The leaky protocol beside the honest value; empty unless asked for.
+        The leaky protocol beside the honest value, cell by cell; empty unless asked for.
+    optimism : DataFrame
+        The same averaged over targets, and for each target's best cell beside its nested value.
+    inner : DataFrame
+        What each outer fold's choice was made on.
     crossfit : CrossFitted
         Scores of the chosen cells for a second model.
     ledger : Ledger
@@ -74,6 +78,8 @@ class GridResult:
     null: pd.DataFrame
     controls: pd.DataFrame
     published: pd.DataFrame
+    optimism: pd.DataFrame
+    inner: pd.DataFrame
     crossfit: CrossFitted
     ledger: Ledger
     bundles: dict[str, dict[str, Any]]
@@ -188,6 +194,10 @@ class PhenotypeGrid:
         LeakError
             If the canary finds that a fit knows its held-out patients.
         """
+        with single_thread():
+            return self._run(X, Y, splits, volume, clinical)
+
+    def _run(self, X: pd.DataFrame, Y: pd.DataFrame, splits: SplitTable, volume: Any, clinical: Any) -> GridResult:
         plan = self._plan(X, splits)
         features = [str(name) for name in X.columns]
         table = _aligned(Y, plan.patients, "targets")
@@ -224,6 +234,7 @@ class PhenotypeGrid:
         )
         made = tables.bundle_choices(plan, able, folds, results) if self.bundles else {}
         predictions = tables.prediction_table(plan, able, folds, results)
+        shown = tables.published_table(plan, able, published, grid)
         jobs = [(target, made[target.name]) for target in able if target.name in made]
         reference = {name: part for name, part in predictions.groupby("target", sort=False)}
         bundles = runner.map(
@@ -243,7 +254,9 @@ class PhenotypeGrid:
             ablation=tables.ablation_table(grid, bare),
             null=null_table,
             controls=tables.control_table(control_rows),
-            published=tables.published_table(plan, able, published, grid),
+            published=shown,
+            optimism=tables.optimism_table(shown, summary),
+            inner=tables.inner_table(plan, able, folds, results),
             crossfit=tables.crossfit(plan, able, folds, results),
             ledger=ledger,
             bundles={

@@ -1,8 +1,8 @@
 """How the grid runs a base learner: many jobs of one kind at once, by an engine chosen per name.
 
 An engine sees all jobs of a fold's task together, so that it may batch them. ``sklearn`` fits one
-estimator after another. Another engine registers a learner under a classifier's name in
-:data:`ENGINES`, and must give the same answer whatever jobs it is handed together.
+estimator after another; ``imrad`` takes the learners of :mod:`imrad.phenotype.kernels` where it has
+one of that name. A learner's answer to a job must not depend on the jobs it is handed with.
 """
 
 from __future__ import annotations
@@ -109,11 +109,13 @@ class NaiveBayesLearner:
         return out
 
 
-ENGINES: dict[str, dict[str, Callable[[str], Learner]]] = {"sklearn": {}, "imrad": {}}
-"""Engine, then classifier name, to a maker that takes the name of the set of defaults.
+ENGINES = ("sklearn", "imrad")
 
-A name that an engine does not have falls back to scikit-learn's estimator.
-"""
+
+def _own_learners() -> Mapping[str, Callable[[str], Learner]]:
+    from imrad.phenotype.kernels import LEARNERS
+
+    return LEARNERS
 
 
 def make_learners(
@@ -150,8 +152,10 @@ def make_learners(
         if wanted not in ENGINES:
             message = f"unknown engine {wanted!r}; the known ones are {', '.join(ENGINES)}"
             raise ConfigError(message)
-        if what in ENGINES[wanted] and what in BASE_CLASSIFIERS:
-            out[name] = ENGINES[wanted][what](defaults)
+        own_learners = _own_learners() if wanted == "imrad" else {}
+        if what in own_learners and what in BASE_CLASSIFIERS:
+            make_classifier(what, defaults=defaults)
+            out[name] = own_learners[what](defaults)
         elif what == "naive_bayes":
             make_classifier(what, defaults=defaults)
             out[name] = NaiveBayesLearner()

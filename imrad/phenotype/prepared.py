@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass
 from functools import cached_property
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -121,6 +122,7 @@ class Prepared:
 
 
 _KEPT: OrderedDict[tuple[str, bytes], Prepared] = OrderedDict()
+_LOCK = Lock()  # a Dask worker may run several threads
 _KEEP_BYTES = 300_000_000  # at 113 x 851 an outer fold and its inner ones take a tenth of it
 
 
@@ -129,9 +131,10 @@ def prepare(plan: Plan, rows: Rows, ledger: Ledger, *, stage: str, step: str, fo
     (training,) = ledger.rows(rows, plan.X, stage=stage, step=f"{step}/scaler", fold=fold)
     ledger.record(stage=stage, step=f"{step}/bins", fold=fold, rows=rows)
     name = (plan.key, rows.tobytes())
-    if name in _KEPT:
-        _KEPT.move_to_end(name)
-        return _KEPT[name]
+    with _LOCK:
+        if name in _KEPT:
+            _KEPT.move_to_end(name)
+            return _KEPT[name]
     if plan.scaler is None:
         medians, means, scales = learn_scale(training)
         Z = apply_scale(plan.X, medians, means, scales)
@@ -142,10 +145,10 @@ def prepare(plan: Plan, rows: Rows, ledger: Ledger, *, stage: str, step: str, fo
     cuts = equal_frequency_cuts(training, plan.n_bins)
     codes = bin_codes(plan.X, cuts)
     made = Prepared(rows, Z, codes, ContingencyScores(codes[rows], plan.n_bins), medians, means, scales, cuts)
-    _KEPT[name] = made
-    size = made.nbytes
-    while len(_KEPT) > 2 and len(_KEPT) * size > _KEEP_BYTES:
-        _KEPT.popitem(last=False)
+    with _LOCK:
+        _KEPT[name] = made
+        while len(_KEPT) > 2 and len(_KEPT) * made.nbytes > _KEEP_BYTES:
+            _KEPT.popitem(last=False)
     return made
 
 

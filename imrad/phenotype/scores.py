@@ -71,14 +71,16 @@ class ContingencyScores:
         """Return the count of each class in each bin, features x bins x targets."""
         # The selectors of a fold ask for the same counts one after another.
         name = (Y.shape, Y.tobytes())
-        if self._last is None or self._last[0] != name:
+        last = self._last
+        if last is None or last[0] != name:
             if Y.ndim == 1:
                 high = self._high(Y[:, None] == np.arange(int(Y.max(initial=0)) + 1))
-                self._last = name, [high[:, :, [number]] for number in range(high.shape[2])]
+                last = name, [high[:, :, [number]] for number in range(high.shape[2])]
             else:
                 high = self._high(Y)
-                self._last = name, [self._bins[:, :, None] - high, high]
-        return self._last[1]
+                last = name, [self._bins[:, :, None] - high, high]
+            self._last = last
+        return last[1]
 
     def _high(self, Y: np.ndarray[Any, Any]) -> Ints:
         counts: Ints = (self._hot.T @ Y.astype(np.float32)).astype(np.int64)

@@ -15,6 +15,8 @@ study_table           target, one column a classifier (its best selector's AUC),
 ablation              target, part, name, n_cells, auc, difference
 controls              target, control, model, n, auc, auc_low, auc_high
 published             target, selector, classifier, auc, auc_pooled, auc_honest, optimism, best
+optimism              selector, classifier, n_targets, auc, auc_honest, optimism
+inner                 target, repeat, fold, selector, classifier, auc_inner, auc_outer, chosen
 ====================  ==========================================================================
 
 ``auc`` is a mean over outer folds; intervals are Nadeau and Bengio's, approximate.
@@ -433,6 +435,49 @@ def published_table(
                 )
             )
     return pd.DataFrame(rows, columns=columns)
+
+
+def optimism_table(published: pd.DataFrame, summary: pd.DataFrame) -> pd.DataFrame:
+    """Return the leaky and the honest AUC of every cell, averaged over targets.
+
+    The last row is what a study reports, each target's best leaky cell, beside the nested AUC.
+    """
+    columns = ["selector", "classifier", "n_targets", "auc", "auc_honest", "optimism"]
+    if published.empty:
+        return pd.DataFrame(columns=columns)
+    rows = []
+    for (selector, classifier), part in published.groupby(["selector", "classifier"], sort=False):
+        rows.append((selector, classifier, len(part), part["auc"].mean(), part["auc_honest"].mean()))
+    best = published[published["best"]].set_index("target")["auc"]
+    nested = summary.set_index("target")["auc"].astype(float).reindex(best.index)
+    rows.append(("best", "best", len(best), best.mean(), nested.mean()))
+    table = pd.DataFrame(rows, columns=columns[:-1])
+    return table.assign(optimism=table["auc"] - table["auc_honest"])
+
+
+def inner_table(plan: Plan, targets: list[Target], folds: list[Fold], results: Results) -> pd.DataFrame:
+    """Return every cell's mean inner AUC in each outer fold, its outer AUC beside it, and which was chosen."""
+    parts = []
+    for target in targets:
+        for fold in folds:
+            result = results[target.name, fold.name]
+            repeat, outer = (int(part[1:]) for part in fold.name.split("/"))
+            parts.append(
+                pd.DataFrame(
+                    {
+                        "target": target.name,
+                        "repeat": repeat,
+                        "fold": outer,
+                        "selector": [selector for selector, _ in plan.cells],
+                        "classifier": [classifier for _, classifier in plan.cells],
+                        "auc_inner": _mean(result["inner_auc"], axis=1),
+                        "auc_outer": _fold_auc(target, fold, result),
+                        "chosen": np.arange(len(plan.cells)) == result["chosen"],
+                    }
+                )
+            )
+    columns = ["target", "repeat", "fold", "selector", "classifier", "auc_inner", "auc_outer", "chosen"]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
 
 
 def bundle_choices(

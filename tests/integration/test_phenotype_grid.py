@@ -198,6 +198,22 @@ def test_published_order_flatters_noise(planted):
     assert noise["auc_honest"].mean() < 0.58
 
 
+def test_what_each_choice_was_made_on_is_told(planted):
+    *_, result = planted
+    assert result.inner.groupby(["target", "repeat", "fold"])["chosen"].sum().eq(1).all()
+    chosen = result.inner[result.inner["chosen"]]
+    best = result.inner.groupby(["target", "fold"])["auc_inner"].max()
+    np.testing.assert_allclose(
+        chosen.set_index(["target", "fold"])["auc_inner"], best[chosen.set_index(["target", "fold"]).index]
+    )
+    nested = chosen.groupby("target")["auc_outer"].mean()
+    summary = result.summary.set_index("target")["auc"]
+    np.testing.assert_allclose(nested[["signal", "noise"]], summary[["signal", "noise"]].astype(float))
+    last = result.optimism.iloc[-1]
+    assert (last["selector"], last["n_targets"]) == ("best", 2)
+    assert last["auc_honest"] == pytest.approx(nested.mean())
+
+
 def test_bundles_predict_without_patients(planted, tmp_path):
     X, Y, _splits, result = planted
     content.save(tmp_path / "bundle.zip", result.bundles["signal"])

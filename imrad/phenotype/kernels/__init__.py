@@ -1,0 +1,18 @@
+"""imrad's own fast learners, by classifier name.
+
+Each entry of :data:`LEARNERS` makes a :class:`~imrad.phenotype.learners.Learner` from the name of a
+set of defaults; a name that is missing here is served by scikit-learn. A learner sees all jobs of a
+task together and may batch them, but its answer to a job must not depend on the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from imrad.phenotype.learners import Learner
+
+__all__ = ["LEARNERS"]
+
+LEARNERS: dict[str, Callable[[str], Learner]] = {}
