@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 from imrad import content
 from imrad.exceptions import DuplicateError, ImradError, InputError, MissingExtraError, RegionError
 from imrad.execution import Progress, Store, map_tasks
-from imrad.radiomics.extraction import Engine, ReadingSettings, extract_case
+from imrad.radiomics.extraction import Engine, ReadingSettings, extract_case, open_case
 from imrad.radiomics.settings import RadiomicsSettings
 
-__all__ = ["Extraction", "extract_cases", "extract_one", "read_cases"]
+__all__ = ["Extraction", "check_cases", "compare_case", "extract_cases", "extract_one", "read_cases"]
 
 _NEEDED = ("patient", "image", "mask")
 _OPTIONAL = ("case", "label", "roi", "reader", "series")
@@ -352,3 +352,42 @@ def _collect(items: list[dict[str, Any]], results: list[dict[str, Any]]) -> Extr
 
 def _table(rows: list[dict[str, Any]], head: list[str]) -> pd.DataFrame:
     return pd.DataFrame(rows) if rows else pd.DataFrame(columns=head)
+
+
+def compare_case(
+    image: str | os.PathLike[str],
+    mask: str | os.PathLike[str],
+    settings: RadiomicsSettings | None = None,
+    *,
+    label: int | str | None = None,
+    roi: str | None = None,
+    reading: ReadingSettings | None = None,
+) -> str:
+    """Extract one case with both engines and say how far they differ, class by class.
+
+    Parameters are those of :func:`extract_one`.
+
+    Returns
+    -------
+    str
+        A table: features, how many agree (to 1e-6, or 1e-9 of their natural scale), the largest
+        relative difference and where it is.
+
+    Raises
+    ------
+    MissingExtraError
+        If pyradiomics is not installed.
+    """
+    _need_pyradiomics()
+    from imrad.radiomics.comparison import compare
+
+    settings = settings or RadiomicsSettings()
+    item = {"image": str(image), "mask": str(mask), "roi": roi, "label": None if label is None else str(label)}
+    opened, region = open_case(item, settings, reading or ReadingSettings())
+    found = compare(opened.read(), region.grid.image(region.mask.astype(np.uint8)), settings, label=1)
+    lines = [f"{'class':<12}{'features':>9}{'agree':>7}  largest relative difference"]
+    lines += [
+        f"{row.Index:<12}{row.features:>9}{row.agree:>7}  {row.largest_relative:.1e} ({row.worst_feature})"
+        for row in found.itertuples()
+    ]
+    return "\n".join(lines)

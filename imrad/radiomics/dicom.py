@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import SimpleITK as sitk
@@ -76,11 +76,11 @@ def read_dataset(path: Path, *, pixels: bool = True, tags: list[str] | None = No
         message = f"{path} does not exist; check the path"
         raise InputError(message)
     try:
-        with warnings.catch_warnings(action="ignore"):
-            meta = pydicom.filereader.read_file_meta_info(str(path))
-            if meta.get("TransferSyntaxUID") == DEFLATED:
-                return _read_deflated(path, meta)
-            return pydicom.dcmread(str(path), stop_before_pixels=not pixels, specific_tags=tags)
+        with warnings.catch_warnings(action="ignore"), path.open("rb") as handle:
+            if _is_deflated(handle):
+                return _read_deflated(path)
+            handle.seek(0)
+            return pydicom.dcmread(handle, stop_before_pixels=not pixels, specific_tags=tags)
     except InvalidDicomError as error:
         message = f"{path} is not a DICOM file; give a DICOM file or another format by its extension"
         raise InputError(message) from error
@@ -89,14 +89,24 @@ def read_dataset(path: Path, *, pixels: bool = True, tags: list[str] | None = No
         raise InputError(message) from error
 
 
-def _read_deflated(path: Path, meta: Any) -> Any:
-    from pydicom.filereader import read_dataset as parse
+def _is_deflated(handle: BinaryIO) -> bool:
+    """Return whether the meta group, whose length its first element holds, names the deflated transfer syntax."""
+    start = handle.read(144)
+    if start[128:132] != b"DICM" or start[132:136] != b"\x02\x00\x00\x00":
+        return False
+    (length,) = struct.unpack("<L", start[140:144])
+    return DEFLATED.encode() in handle.read(min(length, 1 << 16))
 
+
+def _read_deflated(path: Path) -> Any:
+    from pydicom.filereader import read_dataset as parse
+    from pydicom.filereader import read_file_meta_info
+
+    meta = read_file_meta_info(str(path))
     with path.open("rb") as handle:
-        handle.seek(132)
         # The first element of the meta group, (0002,0000) UL, holds the length of the rest of it.
-        (length,) = struct.unpack("<L", handle.read(12)[8:])
-        handle.seek(132 + 12 + length)
+        (length,) = struct.unpack("<L", handle.read(144)[140:])
+        handle.seek(144 + length)
         inflater = zlib.decompressobj(-zlib.MAX_WBITS)
         data = inflater.decompress(handle.read(), MAX_INFLATED_BYTES)
     if inflater.unconsumed_tail:

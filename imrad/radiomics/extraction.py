@@ -22,7 +22,7 @@ from imrad.radiomics.regions import Region, open_region, read_region
 from imrad.radiomics.settings import RadiomicsSettings
 from imrad.seeds import child_seed
 
-__all__ = ["Engine", "ReadingSettings", "estimate_memory_mb", "extract_case"]
+__all__ = ["Engine", "ReadingSettings", "estimate_memory_mb", "extract_case", "open_case"]
 
 Engine = Literal["imrad", "pyradiomics"]
 # Slices beyond the region's reach that growth, shift and interpolation of perturbed images may look at.
@@ -111,7 +111,7 @@ def _single_thread() -> Iterator[None]:
 def _extract(
     item: Mapping[str, Any], settings: RadiomicsSettings, reading: ReadingSettings, engine: Engine
 ) -> dict[str, Any]:
-    image, region = _open_case(item, settings, reading)
+    image, region = open_case(item, settings, reading)
     first, last = _slices_needed(region, settings, engine, perturbed=reading.perturbations > 0)
     needs_mb = estimate_memory_mb(region.grid, last - first, settings)
     if needs_mb > reading.max_memory_mb:
@@ -204,7 +204,7 @@ def _inspect(
     return inspect_case(values, mask, grid, modality=modality, bin_width=own.binWidth, bin_count=own.binCount)
 
 
-def _open_case(
+def open_case(
     item: Mapping[str, Any], settings: RadiomicsSettings, reading: ReadingSettings
 ) -> tuple[OpenImage, Region]:
     """Open image and region; a SEG or RTSTRUCT names the series to take from a folder of several."""

@@ -59,9 +59,9 @@ class LabelImage:
         if described:
             self.segments = tuple(Segment(n, name) for n, (name, _, _) in enumerate(described, start=1))
         else:
-            values = np.unique(self._layers)
-            self.segments = tuple(Segment(int(value)) for value in values if value != 0)
-            self._where = {int(value): (0, int(value)) for value in values if value != 0}
+            values = np.unique(self._layers[self._layers != 0])
+            self.segments = tuple(Segment(int(value)) for value in values)
+            self._where = {int(value): (0, int(value)) for value in values}
 
     def draw(self, number: int, target: Grid) -> tuple[Mask, Fit]:
         """Return one label on the image's grid, and what bringing it there cost."""

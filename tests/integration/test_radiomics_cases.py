@@ -15,7 +15,7 @@ import SimpleITK as sitk
 from imrad.exceptions import DuplicateError, InputError, RegionError
 from imrad.radiomics import cases as room
 from imrad.radiomics import extraction
-from imrad.radiomics.cases import extract_cases, extract_one, read_cases
+from imrad.radiomics.cases import compare_case, extract_cases, extract_one, read_cases
 from imrad.radiomics.engine import extract_image
 from imrad.radiomics.extraction import ReadingSettings
 from imrad.radiomics.settings import RadiomicsSettings
@@ -328,3 +328,15 @@ def test_missing_and_unreadable_tables(tmp_path):
     (tmp_path / "bad.xlsx").write_text("text")
     with pytest.raises(InputError, match="no readable CSV or Excel table"):
         read_cases(tmp_path / "bad.xlsx")
+
+
+def test_both_engines_on_the_users_own_case(study):
+    pytest.importorskip("radiomics", exc_type=ImportError)
+    cases = read_cases(study).iloc[:1]
+    text = compare_case(cases.loc[0, "image"], cases.loc[0, "mask"], SMALL)
+    assert [line.split()[0] for line in text.splitlines()] == ["class", "shape", "firstorder", "glcm"]
+    counts = [line.split()[1:3] for line in text.splitlines()[1:]]
+    assert all(features == agree for features, agree in counts)
+    theirs = extract_cases(cases, SMALL, engine="pyradiomics").features
+    ours = extract_cases(cases, SMALL).features
+    np.testing.assert_allclose(theirs.iloc[0, 2:].astype(float), ours.iloc[0, 2:].astype(float), rtol=1e-6, atol=1e-8)
