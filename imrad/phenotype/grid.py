@@ -276,6 +276,10 @@ class PhenotypeGrid:
             message = f"permutations must be a whole number or 'auto', got {self.permutations!r}"
             raise ConfigError(message)
         table = _aligned(X, splits.patients, "features", whole=True)
+        words = [name for name in table.columns if not pd.api.types.is_numeric_dtype(table[name].dtype)]
+        if words or table.shape[1] == 0:
+            message = f"features must be numeric columns; {f'{words[0]} is not' if words else 'there are none'}"
+            raise InputError(message)
         values = table.to_numpy(dtype=float, na_value=np.nan).copy()
         if np.isinf(values).any():
             name = table.columns[int(np.flatnonzero(np.isinf(values).any(axis=0))[0])]

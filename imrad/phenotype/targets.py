@@ -99,7 +99,7 @@ def make_targets(Y: pd.DataFrame, cut: CutRule | Mapping[str, CutRule]) -> list[
             message = f"unknown cut {rule!r} for {name}; use 'median', 'zero', 'continuous' or a number"
             raise ConfigError(message)
         column = Y[name]
-        if pd.api.types.is_object_dtype(column.dtype) or isinstance(column.dtype, pd.CategoricalDtype):
+        if not pd.api.types.is_numeric_dtype(column.dtype):
             message = f"target {name} is not numeric; give it as numbers (0 and 1 for classes)"
             raise ConfigError(message)
         values = column.to_numpy(dtype=float, na_value=np.nan).copy()

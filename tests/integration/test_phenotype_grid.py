@@ -335,5 +335,9 @@ def test_tables_that_cannot_meet_are_refused_before_fitting():
         grid.run(X, pd.concat([Y, Y.iloc[:1]]), splits)
     with pytest.raises(InputError, match="feature f01 holds infinite values"):
         grid.run(X.assign(f01=np.inf), Y, splits)
+    with pytest.raises(InputError, match="features must be numeric columns; f02 is not"):
+        grid.run(X.assign(f02="large"), Y, splits)
+    with pytest.raises(InputError, match="there are none"):
+        grid.run(X[[]], Y, splits)
     with pytest.raises(ConfigError, match="volume feature 'size'"):
         grid.run(X, Y, splits, volume="size")
