@@ -24,6 +24,7 @@ __all__ = ["FusionResult", "SurvivalFusion"]
 
 _AT_RISK = 10
 _BATCH = 10
+_SITE_EVENTS = 5
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,12 @@ class FusionResult:
     verdict : dict
         Whether imaging adds to clinical variables: difference Clinical+ImRad minus Clinical in the
         outer folds' C and integrated Brier score, interval, p, n, events, folds, and a sentence.
-    robustness, subgroups, explanations : DataFrame
+    robustness : DataFrame
+        kind (``site left out``, ``cut``), model, level, n, n_events and what was found.
+    subgroups : DataFrame
+        C of the outer folds' risks within each category.
+    explanations : DataFrame
+        Exact contributions of each column to each patient's linear predictor.
     final : dict
         Each model fitted on the whole cohort, as plain values.
     ledger : Ledger
@@ -143,6 +149,9 @@ class SurvivalFusion:
         blocks: Mapping[str, pd.DataFrame],
         splits: SplitTable,
         phenotype: CrossFitted | None = None,
+        *,
+        sites: pd.Series[Any] | None = None,
+        subgroups: pd.DataFrame | None = None,
     ) -> FusionResult:
         """Fit and compare all models.
 
@@ -156,6 +165,10 @@ class SurvivalFusion:
         splits : SplitTable
         phenotype : CrossFitted, optional
             ImRad scores; in-sample scores cannot be given.
+        sites : Series, optional
+            Site of each patient, by patient: models without ImRad are also fitted without each site.
+        subgroups : DataFrame, optional
+            Patients x categories, in which the outer folds' risks are judged apart.
 
         Raises
         ------
@@ -181,6 +194,8 @@ class SurvivalFusion:
             phenotype=phenotype,
             models=runnable,
             horizons=tuple(horizons.loc[horizons["status"] == "feasible", "horizon_days"]),
+            sites=_sites(sites, patients),
+            subgroups=None if subgroups is None else _aligned(subgroups, patients),
             grid=np.linspace(0, feasible, 101)[1:],
             seed=self.seed,
         )
@@ -265,6 +280,7 @@ class SurvivalFusion:
             if IMRAD not in model.blocks:
                 for first in range(0, self.n_bootstrap, _BATCH):
                     tasks.append(Task("bootstrap", model.name, first=first, last=min(first + _BATCH, self.n_bootstrap)))
+                tasks += [Task("site", model.name, site) for site in _judgeable(data)]
         return tasks
 
     def _fingerprint(self, data: FusionData) -> str:
@@ -283,15 +299,34 @@ class SurvivalFusion:
                 "phenotype": None if data.phenotype is None else data.phenotype.table,
                 "models": [repr(model) for model in data.models],
                 "horizons": list(data.horizons),
+                "sites": list(data.sites),
                 "endpoint": data.endpoint,
                 "seed": data.seed,
-                "version": 1,
+                "version": 2,
             }
         )
 
 
 def _key(fingerprint: str, task: Task) -> str:
     return f"survival/{fingerprint}/{task.key()}"
+
+
+def _sites(sites: pd.Series[Any] | None, patients: list[str]) -> tuple[str, ...]:
+    if sites is None:
+        return ("",) * len(patients)
+    known = _aligned(sites.to_frame("site"), patients)["site"]
+    return tuple("" if pd.isna(item) else str(item) for item in known)
+
+
+def _judgeable(data: FusionData) -> list[str]:
+    """Sites with enough events to judge, and to do without."""
+    at, counts = np.array(data.sites), []
+    happened = data.event & data.usable
+    for site in sorted(set(data.sites) - {""}):
+        inside = int(happened[at == site].sum())
+        if inside >= _SITE_EVENTS and int(happened.sum()) - inside >= _AT_RISK:
+            counts.append(site)
+    return counts
 
 
 def _outcome(y: Any, patients: list[str]) -> tuple[FloatArray, BoolArray, BoolArray]:

@@ -14,6 +14,7 @@ from imrad.evaluation.bootstrap import corrected_interval
 from imrad.evaluation.kaplan_meier import kaplan_meier, log_rank
 from imrad.evaluation.outcomes import FloatArray
 from imrad.exceptions import FitError
+from imrad.survival import fusion_views
 from imrad.survival.coxph import CoxPH
 from imrad.survival.fusion_tasks import IMRAD, FusionData, Task
 
@@ -89,17 +90,17 @@ def summarise(done: Finished) -> dict[str, Any]:
         "folds": _folds(done),
         "pairs": _pairs(done),
         "horizons": _horizons(done),
-        "calibration": pd.DataFrame(),
-        "net_benefit": pd.DataFrame(),
+        "calibration": fusion_views.calibration(done, risk),
+        "net_benefit": fusion_views.net_benefit(done, risk),
         "curves": curves,
         "groups": groups,
         "path": path,
         "path_coefficients": path_coefficients,
-        "ph": pd.DataFrame(),
+        "ph": fusion_views.hazards_over_time(done),
         "verdict": _verdict(done),
-        "robustness": pd.DataFrame(),
-        "subgroups": pd.DataFrame(),
-        "explanations": pd.DataFrame(),
+        "robustness": fusion_views.robustness(done, risk),
+        "subgroups": fusion_views.subgroups(done, risk),
+        "explanations": fusion_views.explanations(done),
         "final": {name: _plain_final(done.whole(name)) for name in done.fitted},
     }
 
@@ -143,6 +144,7 @@ def _models(done: Finished) -> pd.DataFrame:
                 "c_outer_high": interval.high,
                 "uno_outer": _mean(done.values(name, "uno")),
                 "ibs_outer": _mean(done.values(name, "ibs")),
+                "ibs_without_predictors": _mean(done.values(name, "ibs_none")),
                 "n_candidates": candidates,
                 "events_per_candidate": n_events / candidates,
                 "n_selected": int(np.count_nonzero(whole["coef"])),
@@ -153,7 +155,17 @@ def _models(done: Finished) -> pd.DataFrame:
         )
     columns = [
         *("model", "n", "n_events", "c_apparent", "c_bootstrap", "c_outer", "c_outer_low", "c_outer_high"),
-        *("uno_outer", "ibs_outer", "n_candidates", "events_per_candidate", "n_selected", "status", "reason", "notes"),
+        *(
+            "uno_outer",
+            "ibs_outer",
+            "ibs_without_predictors",
+            "n_candidates",
+            "events_per_candidate",
+            "n_selected",
+            "status",
+            "reason",
+            "notes",
+        ),
     ]
     return pd.DataFrame(rows, columns=columns)
 

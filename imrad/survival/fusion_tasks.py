@@ -10,7 +10,9 @@ import pandas as pd
 
 from imrad.evaluation import CrossFitted, Fold, Ledger, SplitTable
 from imrad.evaluation.bootstrap import resample_indices
-from imrad.evaluation.discrimination import censoring_survival, harrell_c, uno_c
+from imrad.evaluation.calibration import brier_survival, calibration_cuts, calibration_groups, integrated_brier
+from imrad.evaluation.discrimination import concordance, harrell_c, uno_c
+from imrad.evaluation.kaplan_meier import kaplan_meier
 from imrad.evaluation.outcomes import BoolArray, FloatArray
 from imrad.evaluation.time_dependent import time_dependent_auc
 from imrad.exceptions import FitError, InSampleError
@@ -22,11 +24,16 @@ __all__ = ["FusionData", "Task", "run_task"]
 IntArray = np.ndarray[Any, np.dtype[np.intp]]
 
 IMRAD = "ImRad"
+_GROUPS = 4
 
 
 @dataclass(frozen=True)
 class Task:
-    """One unit of work: ``outer`` (model, fold), ``all`` (model) or ``bootstrap`` (model, first, last)."""
+    """One unit of work.
+
+    ``outer`` (model, fold), ``all`` (model), ``bootstrap`` (model, resamples first to last) or ``site``
+    (model, the site left out as fold).
+    """
 
     kind: str
     model: str
@@ -63,6 +70,8 @@ class FusionData:
     phenotype: CrossFitted | None
     models: tuple[BlockModel, ...]
     horizons: tuple[float, ...]
+    sites: tuple[str, ...]
+    subgroups: pd.DataFrame | None
     grid: FloatArray
     seed: int
 
@@ -86,7 +95,7 @@ class FusionData:
 
 def run_task(data: FusionData, task: Task) -> dict[str, Any]:
     """Run one task; a model that cannot be fitted comes back with its reason."""
-    runners = {"outer": _outer, "all": _whole, "bootstrap": _bootstrap}
+    runners = {"outer": _outer, "all": _whole, "bootstrap": _bootstrap, "site": _site}
     try:
         return runners[task.kind](data, task)
     except FitError as error:
@@ -125,6 +134,9 @@ def _outer(data: FusionData, task: Task) -> dict[str, Any]:
         "auc": time_dependent_auc(time, event, risk, horizons, train=known).auc if len(horizons) else horizons,
         "brier": _brier(known, time, event, fitted.survival(risk, horizons), horizons),
         "ibs": _integrated(_brier(known, time, event, fitted.survival(risk, data.grid), data.grid), data.grid),
+        "ibs_none": _integrated(
+            _brier(known, time, event, _without(known, len(time), data.grid), data.grid), data.grid
+        ),
         "risk": risk,
         "high": risk > np.median(risk_train),
         "survival": fitted.survival(risk, horizons),
@@ -155,6 +167,7 @@ def _whole(data: FusionData, task: Task) -> dict[str, Any]:
     out: dict[str, Any] = {"c": harrell_c(time, event, risk), "risk": risk, "ledger": ledger.to_plain()}
     X = fitted.matrix(tables)
     out["scale"], out["centre"] = X.std(axis=0), X.mean(axis=0)
+    out["survival"] = fitted.survival(risk, data.horizons)
     if fitted.path is not None:
         out["path_lambda"], out["path_coef"] = fitted.path.lambdas, fitted.path.coef
         out["choice"] = fitted.choice
@@ -170,6 +183,9 @@ def _bootstrap(data: FusionData, task: Task) -> dict[str, Any]:
     time, event = data.time[rows], data.event[rows]
     folds = len(list(data.splits.outer(data.splits.repeats[0])))
     inside, outside = [], []
+    whole = fit_block_model(model, tables, time, event, balanced_folds(event, folds, data.seed, "survival/bootstrap"))
+    cuts = _cuts(data, whole.survival(whole.risk(tables), data.horizons))
+    optimism = np.full((task.last - task.first, len(data.horizons), _GROUPS), np.nan)
     drawn = resample_indices(len(rows), task.last, seed=data.seed, name="survival/bootstrap")[task.first :]
     for number, chosen in enumerate(drawn, start=task.first):
         try:
@@ -187,9 +203,33 @@ def _bootstrap(data: FusionData, task: Task) -> dict[str, Any]:
         counts = np.bincount(chosen, minlength=len(rows)).astype(float)
         inside.append(harrell_c(time, event, risk, weights=counts))
         outside.append(harrell_c(time, event, risk))
+        survival = fitted.survival(risk, data.horizons)
+        for column, horizon in enumerate(data.horizons):
+            own = _errors(time[chosen], event[chosen], survival[chosen, column], horizon, cuts[column])
+            original = _errors(time, event, survival[:, column], horizon, cuts[column])
+            optimism[number - task.first, column] = own - original
     ledger = Ledger(data.patients)
     ledger.count(stage="survival", step=f"{data.endpoint}/{model.name}/bootstrap", fold="all", n=len(drawn))
-    return {"inside": np.array(inside), "outside": np.array(outside), "ledger": ledger.to_plain()}
+    return {
+        "inside": np.array(inside),
+        "outside": np.array(outside),
+        "calibration_optimism": optimism,
+        "ledger": ledger.to_plain(),
+    }
+
+
+def _cuts(data: FusionData, survival: FloatArray) -> list[FloatArray]:
+    return [np.asarray(calibration_cuts(survival[:, column], _GROUPS)) for column in range(len(data.horizons))]
+
+
+def _errors(time: FloatArray, event: BoolArray, survival: FloatArray, horizon: float, cuts: FloatArray) -> FloatArray:
+    """Observed minus predicted survival in the groups that the apparent model's predictions define."""
+    out = np.full(_GROUPS, np.nan)
+    table = calibration_groups(time, event, survival, horizon, cuts=cuts)
+    present = np.unique(np.searchsorted(cuts, survival, side="right"))
+    if len(present) == len(table):
+        out[present] = (table["observed"] - table["predicted"]).to_numpy()
+    return out
 
 
 def _fit(
@@ -246,23 +286,39 @@ def _described(fitted: FittedBlockModel) -> dict[str, Any]:
     }
 
 
+def _site(data: FusionData, task: Task) -> dict[str, Any]:
+    model, ledger = data.model(task.model), Ledger(data.patients)
+    at = np.array(data.sites)
+    train = np.flatnonzero(data.usable & (at != task.fold))
+    test = np.flatnonzero(data.usable & (at == task.fold))
+    step = f"{data.endpoint}/{model.name}/without site {task.fold}"
+    ledger.record(stage="survival", step=step, fold="all", rows=train)
+    label = balanced_folds(data.event[train], 5, data.seed, "survival/site", task.fold)
+    tables = {name: data.tables[name].iloc[train] for name in model.blocks}
+    fitted = fit_block_model(model, tables, data.time[train], data.event[train], label)
+    risk = fitted.risk({name: data.tables[name].iloc[test] for name in model.blocks})
+    found = concordance(data.time[test], data.event[test], risk)
+    return {
+        "c": found.c,
+        "low": found.low,
+        "high": found.high,
+        "n": len(test),
+        "n_events": int(data.event[test].sum()),
+        "ledger": ledger.to_plain(),
+    }
+
+
+def _without(known: tuple[FloatArray, BoolArray], n: int, times: FloatArray) -> FloatArray:
+    """Survival of the training patients as a whole: the prediction that uses no predictor."""
+    return np.tile(kaplan_meier(*known).at(times)["survival"].to_numpy(), (n, 1))
+
+
 def _brier(
     known: tuple[FloatArray, BoolArray], time: FloatArray, event: BoolArray, survival: FloatArray, times: FloatArray
 ) -> FloatArray:
-    """Graf's Brier score at times, weighted by the training patients' censoring curve."""
-    own = censoring_survival(*known, at=time)
-    at = censoring_survival(*known, at=times, just_before=False)
-    had = event[:, None] & (time[:, None] <= times)
-    free = time[:, None] > times
-    with np.errstate(divide="ignore", invalid="ignore"):
-        weight = np.where(had, 1 / own[:, None], 0.0) + np.where(free, 1 / at, 0.0)
-        score = np.mean(np.where(weight > 0, weight * (survival - free) ** 2, 0.0), axis=0)
-    return np.asarray(np.where(np.isfinite(score), score, np.nan))
+    return brier_survival(time, event, survival, times, train=known) if len(times) else np.zeros(0)
 
 
 def _integrated(values: FloatArray, grid: FloatArray) -> float:
     good = np.isfinite(values)
-    if good.sum() < 2:
-        return float("nan")
-    area = np.trapezoid(values[good], grid[good])
-    return float(area / (grid[good][-1] - grid[good][0]))
+    return integrated_brier(values[good], grid[good], step=False) if good.sum() > 1 else float("nan")

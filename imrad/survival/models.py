@@ -16,10 +16,11 @@ from imrad.survival.baseline import breslow_hazard, survival_at
 from imrad.survival.coxph import CoxPH
 from imrad.survival.design import BlockCoding
 from imrad.survival.lasso_cox import choose_penalty
+from imrad.survival.learners import GradientBoostedCox, SurvivalForest
 from imrad.survival.penalised import PenalisedPath, Problem, fit_path
 from imrad.survival.screening import SurvivalMRMR, UnivariateCox
 
-__all__ = ["DEFAULT_MODELS", "BlockModel", "FittedBlockModel", "fit_block_model"]
+__all__ = ["COMPARISON_MODELS", "DEFAULT_MODELS", "BlockModel", "FittedBlockModel", "fit_block_model"]
 
 Tables = Mapping[str, pd.DataFrame]
 IntArray = np.ndarray[Any, np.dtype[np.intp]]
@@ -42,6 +43,11 @@ class BlockModel:
         on the training rows before the penalised model.
     choice : {"min", "1se"}
         Rule for the penalty.
+    cut : tuple of str
+        Blocks whose columns are cut at the training median into high (1) and low (0), as one founding
+        study does.
+    learner : estimator, optional
+        Instead of the (penalised) Cox regression, such as a survival forest; fitted on all columns.
     """
 
     name: str
@@ -49,11 +55,13 @@ class BlockModel:
     unpenalised: tuple[str, ...] = ("Clinical", "Volume")
     screening: Mapping[str, Any] = field(default_factory=lambda: {"Rad": "mrmr"})
     choice: str = "min"
+    cut: tuple[str, ...] = ()
+    learner: Any = None
 
     @property
     def penalised(self) -> bool:
         """Whether any block is penalised."""
-        return any(block not in self.unpenalised for block in self.blocks)
+        return self.learner is None and any(block not in self.unpenalised for block in self.blocks)
 
 
 DEFAULT_MODELS = (
@@ -65,6 +73,12 @@ DEFAULT_MODELS = (
     BlockModel("Clinical+ImRad", ("Clinical", "ImRad")),
 )
 
+COMPARISON_MODELS = (
+    BlockModel("Rad (GBM-Cox)", ("Rad",), learner=GradientBoostedCox()),
+    BlockModel("Clinical+ImRad (forest)", ("Clinical", "ImRad"), learner=SurvivalForest(n_trees=200, min_leaf=5)),
+)
+"""The founding study's gradient boosting of radiomics, and a forest that needs no linearity."""
+
 _SCREENS = {"mrmr": SurvivalMRMR(k=30), "univariate": UnivariateCox(k=30, alpha=None)}
 
 
@@ -74,13 +88,14 @@ class _Design:
 
     codings: dict[str, BlockCoding]
     kept: dict[str, IntArray]
+    median: dict[str, FloatArray]
     names: list[str]
     block: list[str]
     free: BoolArray
 
     @classmethod
     def learn(cls, model: BlockModel, tables: Tables, time: FloatArray, event: BoolArray) -> _Design:
-        codings, kept = {}, {}
+        codings, kept, median = {}, {}, {}
         names: list[str] = []
         block: list[str] = []
         for name in model.blocks:
@@ -90,13 +105,18 @@ class _Design:
             if screen is not None and len(columns):
                 columns = np.sort(_selector(screen).fit(coding.apply(tables[name]), (time, event)).selected_)
             codings[name], kept[name] = coding, columns
-            names += [coding.names[j] for j in columns]
+            if name in model.cut:
+                median[name] = np.median(coding.apply(tables[name])[:, columns], axis=0)
+            names += [coding.names[j] + (" high" if name in model.cut else "") for j in columns]
             block += [name] * len(columns)
         free = np.array([name in model.unpenalised for name in block], dtype=bool)
-        return cls(codings, kept, names, block, free)
+        return cls(codings, kept, median, names, block, free)
 
     def apply(self, tables: Tables) -> FloatArray:
-        parts = [coding.apply(tables[name])[:, self.kept[name]] for name, coding in self.codings.items()]
+        parts = []
+        for name, coding in self.codings.items():
+            part = coding.apply(tables[name])[:, self.kept[name]]
+            parts.append((part > self.median[name]).astype(float) if name in self.median else part)
         return np.column_stack(parts)
 
 
@@ -141,6 +161,8 @@ class FittedBlockModel:
     choice: pd.DataFrame | None
     path: PenalisedPath | None
     notes: list[str]
+    learner: Any = None
+    slope: float = 1.0
 
     @property
     def names(self) -> list[str]:
@@ -158,7 +180,10 @@ class FittedBlockModel:
 
     def risk(self, tables: Tables) -> FloatArray:
         """Return linear predictors, 0 at the training mean; higher is an earlier event."""
-        return np.asarray(self.matrix(tables) @ self.coef - self.offset)
+        X = self.matrix(tables)
+        if self.learner is not None:
+            return np.asarray(self.slope * self.learner.predict(X) - self.offset)
+        return np.asarray(X @ self.coef - self.offset)
 
     def survival(self, risk: FloatArray, times: Any) -> FloatArray:
         """Return survival probabilities of risks, shape (n_patients, n_times)."""
@@ -177,6 +202,8 @@ class FittedBlockModel:
             "event_times": self.event_times,
             "baseline_hazard": self.hazard,
             "penalty": self.penalty,
+            "median": dict(self.design.median),
+            "usable": self.learner is None,
         }
 
 
@@ -206,6 +233,8 @@ def fit_block_model(
         message = f"model {model.name}: no column is left in {', '.join(model.blocks)}"
         raise FitError(message)
     notes: list[str] = []
+    if model.learner is not None:
+        return _learned(model, design, X, time, event)
     variance: FloatArray | None = None
     penalty, table, path = np.nan, None, None
     if model.penalised:
@@ -217,6 +246,24 @@ def fit_block_model(
     offset = float(score.mean())
     moments, hazard = breslow_hazard(time, event, score - offset)
     return FittedBlockModel(model, design, coef, variance, offset, moments, hazard, penalty, table, path, notes)
+
+
+def _learned(model: BlockModel, design: _Design, X: FloatArray, time: FloatArray, event: BoolArray) -> FittedBlockModel:
+    fitted = clone(model.learner).fit(X, (time, event))
+    risk = np.asarray(fitted.predict(X))
+    slope = 1.0
+    # A forest's risk is no log hazard: its scale is learnt on out-of-bag predictions.
+    out_of_bag = getattr(fitted, "oob_risk_", None)
+    if out_of_bag is not None:
+        known = np.isfinite(out_of_bag)
+        scale = CoxPH(ridge=1e-3).fit(out_of_bag[known, None], (time[known], event[known]))
+        slope = max(float(np.nan_to_num(scale.coef_[0])), 1e-6)
+    offset = float(slope * risk.mean())
+    moments, hazard = breslow_hazard(time, event, slope * risk - offset)
+    coef = np.zeros(X.shape[1])
+    return FittedBlockModel(
+        model, design, coef, None, offset, moments, hazard, np.nan, None, None, [], learner=fitted, slope=slope
+    )
 
 
 def _plain(
