@@ -1,8 +1,6 @@
-"""The Imaging Data Commons: its bundled index, asked offline, and the listing of its public buckets.
+"""The Imaging Data Commons' public buckets: the files of a series, and where their bytes are.
 
-The index is the parquet file of idc-index-data, read with DuckDB (1 s and under 200 MB; the archive's
-own client takes 3 GB). One row is one series; the instances of a series are found by listing its
-prefix, since their names are not in the index.
+The index does not name the instances of a series; they are found by listing its prefix in either cloud.
 """
 
 from __future__ import annotations
@@ -12,117 +10,16 @@ import binascii
 import importlib.metadata
 import re
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from data_connectors._http import Client, Transient
-from data_connectors.endpoints import BUCKETS, PUBLIC, Endpoints
+from data_connectors.endpoints import BUCKETS, PUBLIC
 from data_connectors.errors import ChangedServiceError, IncompleteError, SelectionError, ServiceError
 
-__all__ = ["Instance", "index_version", "list_instances", "mirror_url", "series_of"]
-
-_COLUMNS = {
-    "collection": ("collection_id",),
-    "analysis": ("analysis_result_id",),
-    "patient": ("PatientID",),
-    "modality": ("Modality",),
-    "series": ("SeriesInstanceUID",),
-    "study": ("StudyInstanceUID",),
-    "study_date": ("StudyDate",),
-    "study_description": ("StudyDescription",),
-    "number": ("SeriesNumber",),
-    "description": ("SeriesDescription",),
-    "manufacturer": ("Manufacturer",),
-    "sop_class": ("SOPClassUID",),
-    "syntax": ("TransferSyntaxUID",),
-    "images": ("instanceCount",),
-    "megabytes": ("series_size_MB",),
-    "bucket": ("aws_bucket",),
-    "uuid": ("crdc_series_uuid",),
-    "address": ("series_aws_url",),
-    "licence": ("license_short_name",),
-    "doi": ("source_DOI",),
-}
-_NEEDED = ("collection", "patient", "modality", "series", "study", "images", "megabytes", "licence")
-_PATHOLOGY = ("tcga_sbu_til_maps", "pan_cancer_nuclei_seg_dicom")
-
-
-def index_path(endpoints: Endpoints) -> Path:
-    """Return the parquet file of the image index."""
-    if endpoints.index is not None:
-        path = Path(endpoints.index)
-        if not path.is_file():
-            message = f"the image index {str(path)!r} does not exist; check the key 'index' of the endpoints file"
-            raise SelectionError(message)
-        return path
-    import idc_index_data
-
-    return Path(idc_index_data.IDC_INDEX_PARQUET_FILEPATH)
-
-
-def index_version(endpoints: Endpoints) -> str:
-    """Return the release of the image index; its major number is the archive's data release."""
-    version = importlib.metadata.version("idc-index-data")
-    return version if endpoints.index is None else f"{version} (index {Path(endpoints.index).name})"
-
-
-def series_of(collections: Sequence[str], endpoints: Endpoints) -> pd.DataFrame:
-    """Return the CT, SEG and RTSTRUCT series of collections from the index, offline.
-
-    Slide segmentations are left out: they share the modality SEG and outnumber the others.
-
-    Raises
-    ------
-    SelectionError
-        If the index lacks a column that is needed.
-    """
-    import duckdb
-
-    path = str(index_path(endpoints))
-    with duckdb.connect(config={"threads": 2, "memory_limit": "300MB"}) as connection:
-        described = connection.execute("DESCRIBE SELECT * FROM read_parquet(?)", [path]).fetchall()
-        present = {row[0] for row in described}
-        chosen = {
-            name: next((column for column in columns if column in present), None) for name, columns in _COLUMNS.items()
-        }
-        missing = [_COLUMNS[name][0] for name in _NEEDED if chosen[name] is None]
-        if missing:
-            message = (
-                f"the image index {path} has no column {missing[0]}; install another release: "
-                "pip install 'idc-index-data>=25.0.5,<26'"
-            )
-            raise SelectionError(message)
-        parts = ", ".join(f'"{column}" AS "{name}"' for name, column in chosen.items() if column is not None)
-        marks = ", ".join("?" for _ in collections)
-        skip = ", ".join(f"'{name}'" for name in _PATHOLOGY)
-        analysis = chosen["analysis"]
-        unwanted = f"AND coalesce(\"{analysis}\", '') NOT IN ({skip})" if analysis else ""
-        rows = connection.execute(
-            f'SELECT {parts} FROM read_parquet(?) WHERE "collection_id" IN ({marks}) '
-            f"AND \"Modality\" IN ('CT', 'SEG', 'RTSTRUCT') {unwanted}",
-            [path, *collections],
-        ).df()
-    return _tidy(rows)
-
-
-def _tidy(rows: pd.DataFrame) -> pd.DataFrame:
-    for name in _COLUMNS:
-        if name not in rows:
-            rows[name] = ""
-        if name not in ("images", "megabytes"):
-            rows[name] = rows[name].astype(object).where(rows[name].notna(), "").astype(str)
-    parts = rows["address"].str.extract(r"^s3://([^/]+)/([^/]+)/")
-    rows["bucket"] = rows["bucket"].where(rows["bucket"].ne(""), parts[0].fillna(""))
-    rows["uuid"] = rows["uuid"].where(rows["uuid"].ne(""), parts[1].fillna(""))
-    rows["bytes"] = (rows["megabytes"].astype(float) * 1e6).round().astype("int64")
-    rows["images"] = rows["images"].astype("int64")
-    rows["description"] = rows["description"].str.strip()
-    return rows.drop(columns=["megabytes", "address"]).sort_values(["patient", "series"], ignore_index=True)
+__all__ = ["Instance", "list_instances", "mirror_url", "object_url"]
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,17 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from data_connectors._download import Item
 from data_connectors.cohorts import Cohort
 from data_connectors.endpoints import PUBLIC
 from data_connectors.errors import ChangedServiceError
 from data_connectors.samples import tidy_barcode
+
+if TYPE_CHECKING:
+    from data_connectors._download import Item
 
 __all__ = ["CDR", "CELLS", "TABLES", "PublishedTable", "immune_table", "items_for", "tables_for", "unusable_aliquots"]
 
@@ -123,6 +126,8 @@ CELLS = {
 
 def items_for(cohort: Cohort, pins: Mapping[str, str]) -> dict[str, Item]:
     """Return the tables to bring, by short name; `pins` replaces the digest of another edition."""
+    from data_connectors._download import Item
+
     found = {}
     for table in (*tables_for(cohort), *((CDR,) if cohort.code else ())):
         md5 = pins.get(table.uuid, table.md5)

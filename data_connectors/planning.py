@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from data_connectors import idc, panimmune
+from data_connectors import index, panimmune
 from data_connectors.cohorts import Cohort, SegmentationSource, availability, find_cohort, load_cohorts
 from data_connectors.endpoints import Endpoints
 from data_connectors.errors import SelectionError
@@ -140,7 +140,7 @@ def plan(
     kinds = _kinds(only, chosen)
     check_phase(phase)
     places = endpoints or Endpoints.from_environment()
-    rows = idc.series_of([chosen.collection], places)
+    rows = index.series_of([chosen.collection], places)
     by_patient = _by_patient(rows, chosen)
     names = _patients(patients, chosen, by_patient)
     decided: list[Row] = []
@@ -148,12 +148,12 @@ def plan(
         decided.extend(_decide(by_patient.get(name, _Patient([], {})), chosen, phase))
     series = pd.DataFrame(decided, columns=list(COLUMNS))
     table = _table(series, chosen, kinds, names)
-    return Plan(chosen, kinds, names, phase, series, table, places, idc.index_version(places))
+    return Plan(chosen, kinds, names, phase, series, table, places, index.index_version(places))
 
 
 @dataclass
 class _Patient:
-    """Judged CT series of one patient, and the segmentations of each source, in the source's order."""
+    """CT series of one patient, and the segmentations of each source, in the source's order."""
 
     ct: list[Row]
     segmentations: dict[str, list[Row]]
@@ -164,7 +164,7 @@ def _by_patient(rows: pd.DataFrame, cohort: Cohort) -> dict[str, _Patient]:
     records: list[Row] = [dict(zip(rows.columns, values, strict=True)) for values in rows.itertuples(index=False)]
     for row in records:
         if row["modality"] == "CT" and not row["analysis"]:
-            found.setdefault(row["patient"], _Patient([], {})).ct.append(judge(row, cohort.region))
+            found.setdefault(row["patient"], _Patient([], {})).ct.append(row)
     for source in cohort.segmentations:
         for row in records:
             if row["modality"] != source.modality or row["analysis"] != (source.analysis or ""):
@@ -276,7 +276,7 @@ def _decide(patient: _Patient, cohort: Cohort, phase: str) -> list[Row]:
         if wanted:
             served = source
             decided += wanted
-    decided += _decide_ct(patient.ct, decided, served, phase)
+    decided += _decide_ct(patient.ct, decided, served, cohort, phase)
     return decided
 
 
@@ -295,7 +295,10 @@ def _of_phase(rows: list[Row], source: SegmentationSource, phase: str) -> tuple[
     return wanted, unwanted
 
 
-def _decide_ct(ct: list[Row], decided: list[Row], served: SegmentationSource | None, phase: str) -> list[Row]:
+def _decide_ct(
+    ct: list[Row], decided: list[Row], served: SegmentationSource | None, cohort: Cohort, phase: str
+) -> list[Row]:
+    ct = [judge(row, cohort.region) for row in ct]
     ranked = order(ct, phase)
     if served is None:
         result = [
@@ -426,7 +429,7 @@ def cohort_table(endpoints: Endpoints | None = None) -> pd.DataFrame:
     """
     places = endpoints or Endpoints.from_environment()
     cohorts = load_cohorts()
-    rows = idc.series_of([cohort.collection for cohort in cohorts.values()], places)
+    rows = index.series_of([cohort.collection for cohort in cohorts.values()], places)
     lines = []
     for cohort in cohorts.values():
         mine = rows[rows["collection"].eq(cohort.collection)]
@@ -434,7 +437,7 @@ def cohort_table(endpoints: Endpoints | None = None) -> pd.DataFrame:
     table = pd.DataFrame(lines)
     for name in ("rna", "maf", "survival"):
         table[name] = table[name].astype("Int64")
-    table.attrs["index_version"] = idc.index_version(places)
+    table.attrs["index_version"] = index.index_version(places)
     return table
 
 
