@@ -1,4 +1,4 @@
-"""Method cards of the radiomics room."""
+"""Cards of the feature classes, image filters, agreement measures and harmonisation of this room."""
 
 from __future__ import annotations
 
@@ -8,76 +8,88 @@ __all__ = ["CARDS"]
 
 _PYRADIOMICS = "doi:10.1158/0008-5472.CAN-17-0339"
 _IBSI = "doi:10.1148/radiol.2020191145"
-_ZWANENBURG = "doi:10.1038/s41598-018-36938-4"
-_WELCH = "doi:10.1016/j.radonc.2018.10.027"
 
 CARDS: tuple[Card, ...] = (
+    Card("firstorder", "feature class", "18 statistics of the intensities in the region.", "real", "", _PYRADIOMICS),
+    Card("shape", "feature class", "14 measures of size and form, by a triangle mesh.", ">= 0", "mm", _PYRADIOMICS),
     Card(
-        "imrad",
-        "extraction engine",
-        "pyradiomics' 107 features and filters with its names and values, computed where the region needs them; "
-        "mode ibsi follows the Image Biomarker Standardisation Initiative instead.",
-        "",
-        "",
-        f"{_PYRADIOMICS}; {_IBSI}",
-    ),
-    Card(
-        "pyradiomics",
-        "extraction engine",
-        "pyradiomics 3.0.1 itself, under the same settings, for comparison.",
-        "",
-        "",
+        "shape2D",
+        "feature class",
+        "9 measures of a region one voxel thick, by its outline.",
+        ">= 0",
+        "mm",
         _PYRADIOMICS,
     ),
     Card(
-        "icc_readers",
-        "robustness",
-        "ICC(2,1), absolute agreement of readers drawn from many, with Shrout and Fleiss' limits; the lower limit must "
-        "reach the threshold by default, the estimate where asked.",
-        "(-1, 1]",
+        "glcm",
+        "feature class",
+        "24 features of how often grey levels are neighbours, mean over 13 directions.",
+        "real",
         "",
-        "doi:10.1037/0033-2909.86.2.420",
+        "doi:10.1109/TSMC.1973.4309314",
     ),
     Card(
-        "icc_perturbations",
-        "robustness",
-        "ICC(1,1) over perturbations of one segmentation, measured in the training rows of each fold.",
-        "(-1, 1]",
+        "glrlm",
+        "feature class",
+        "16 features of runs of equal grey level, mean over 13 directions.",
+        ">= 0",
         "",
-        f"doi:10.1037/0033-2909.86.2.420; {_ZWANENBURG}",
+        "doi:10.1016/S0146-664X(75)80008-6",
+    ),
+    Card("glszm", "feature class", "16 features of connected zones of equal grey level.", ">= 0", "", _IBSI),
+    Card(
+        "gldm",
+        "feature class",
+        "14 features of how many neighbours share a voxel's grey level.",
+        ">= 0",
+        "",
+        "doi:10.1016/0734-189X(83)90032-4",
     ),
     Card(
-        "perturbation",
-        "robustness",
-        "Noise of the image's own level, contour along supervoxels, volume by up to 15 %, rotation up to 13 degrees, "
-        "translation by quarters of a voxel, chained and drawn by the seed.",
+        "ngtdm",
+        "feature class",
+        "5 features of the difference between voxels and their neighbourhood.",
+        ">= 0",
         "",
+        "doi:10.1109/21.44046",
+    ),
+    Card("Original", "image filter", "The image itself.", "", "I", _PYRADIOMICS),
+    Card(
+        "Wavelet",
+        "image filter",
+        "Undecimated wavelet transform (coif1): 8 bands of low and high frequency per axis.",
         "",
-        _ZWANENBURG,
+        "I",
+        "doi:10.1109/34.192463",
     ),
     Card(
-        "volume_filter",
-        "robustness",
-        "Drops features whose absolute Spearman correlation with the region's volume exceeds a threshold, in the fold.",
-        "[0, 1]",
+        "LoG",
+        "image filter",
+        "Laplacian of Gaussian of a given width in mm, normalised across scales (recursive filter of ITK).",
         "",
-        _WELCH,
+        "a.u.",
+        _PYRADIOMICS,
+    ),
+    Card("Square", "image filter", "Squared intensities, scaled to the image's largest.", ">= 0", "a.u.", _PYRADIOMICS),
+    Card("SquareRoot", "image filter", "Signed square root, scaled to the image's largest.", "", "a.u.", _PYRADIOMICS),
+    Card("Logarithm", "image filter", "Signed logarithm, scaled to the image's largest.", "", "a.u.", _PYRADIOMICS),
+    Card("Exponential", "image filter", "Exponential, scaled to the image's largest.", "> 0", "a.u.", _PYRADIOMICS),
+    Card("Gradient", "image filter", "Magnitude of the intensity gradient.", ">= 0", "a.u.", _PYRADIOMICS),
+    Card(
+        "LBP2D",
+        "image filter",
+        "Local binary patterns within slices.",
+        ">= 0",
+        "a.u.",
+        "doi:10.1109/TPAMI.2002.1017623",
     ),
     Card(
-        "shuffled_voxels",
-        "control",
-        "The region's intensities in random order: what features still predict then is volume, shape and histogram.",
+        "LBP3D",
+        "image filter",
+        "Local binary patterns on a sphere, by spherical harmonics.",
         "",
-        "",
-        _WELCH,
+        "a.u.",
+        "doi:10.1007/978-3-642-37410-4_3",
     ),
-    Card(
-        "combat",
-        "harmonisation",
-        "Empirical Bayes location and scale of each site, learnt on training rows, as sva::ComBat; an unseen site is "
-        "refused unless a policy is named (unadjusted, nearest, grand_mean).",
-        "",
-        "",
-        "doi:10.1093/biostatistics/kxj037; doi:10.2967/jnumed.117.199935",
-    ),
+    Card("ibsi", "feature definitions", "Features and processing of the IBSI reference manual.", "", "", _IBSI),
 )

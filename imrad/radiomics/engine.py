@@ -31,7 +31,7 @@ whole-number images resampled             values cut off at the point, so that a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,7 +44,6 @@ from imrad.radiomics.comparison import extract_pyradiomics
 from imrad.radiomics.features import CLASSES
 from imrad.radiomics.filters import filtered, filtered_names, laplacian_of_gaussian, log_margin
 from imrad.radiomics.kernels import region_box
-from imrad.radiomics.texture import RegionVoxels
 from imrad.radiomics.resample import (
     IDENTITY,
     Geometry,
@@ -55,6 +54,7 @@ from imrad.radiomics.resample import (
     resample_mask,
 )
 from imrad.radiomics.settings import RadiomicsSettings
+from imrad.radiomics.texture import RegionVoxels
 
 __all__ = ["PreparedImage", "extract", "extract_image", "extract_pyradiomics", "feature_names"]
 
@@ -275,7 +275,7 @@ class PreparedImage:
             raise ImageError(message)
         self.settings = settings or RadiomicsSettings()
         self.geometry = Geometry(
-            (steps[0], steps[1], steps[2]), tuple(origin or (0.0, 0.0, 0.0)), tuple(direction or IDENTITY)
+            (steps[0], steps[1], steps[2]), _three(origin or (0.0, 0.0, 0.0)), tuple(direction or IDENTITY)
         )
         if self.settings.normalize:
             image = self._normalized(image)
@@ -407,14 +407,14 @@ class PreparedImage:
             self._check_size(found)
             within = _slices(found)
             region = RegionVoxels(kept[within], spacing)
-            box = _shifted(within, box)
+            box = _shifted(within, [part.start for part in box])
             # pyradiomics cuts the untouched mask to the box of the re-segmented one.
             shape_region = region if self.settings.resegmentShape else RegionVoxels(inside[within], spacing)
         return _Work(image, spacing, box, region, shape_region, grid)
 
     def _resegmented(self, image: Array, inside: Array) -> Array:
         settings = self.settings
-        assert settings.resegmentRange is not None  # noqa: S101 - the caller checks
+        assert settings.resegmentRange is not None
         values = image[inside]
         limits = np.array(sorted(settings.resegmentRange), dtype=np.float64)
         if settings.resegmentMode == "relative":
@@ -428,8 +428,9 @@ class PreparedImage:
         kept[inside] = chosen
         if chosen.sum() <= 1:
             message = (
-                f"resegmentRange {list(settings.resegmentRange)} ({settings.resegmentMode}) keeps {int(chosen.sum())} of "
-                f"{chosen.size} voxels (intensities {values.min():g} to {values.max():g}); widen it"
+                f"resegmentRange {list(settings.resegmentRange)} ({settings.resegmentMode}) keeps "
+                f"{int(chosen.sum())} of {chosen.size} voxels (intensities {values.min():g} to "
+                f"{values.max():g}); widen it"
             )
             raise RegionError(message)
         return kept
@@ -478,11 +479,11 @@ class PreparedImage:
             yield name, None if values is None else values[inner]
 
     def _full_log(self, work: _Work, sigmas: tuple[float, ...]) -> Iterator[tuple[str, Array | None]]:
-        assert work.grid is not None  # noqa: S101 - the caller checks
+        assert work.grid is not None
         for sigma, name in zip(sigmas, filtered_names("LoG", self.settings.for_image("LoG")), strict=True):
             grid, shift = _wider(work.grid, log_margin(sigma, work.spacing), self.image.shape)
             image = resample_image(self.image, self.geometry, grid, self.settings)
-            box = tuple(slice(part.start + s, part.stop + s) for part, s in zip(work.box, shift, strict=True))
+            box = _shifted(work.box, shift)
             yield name, laplacian_of_gaussian(image, work.spacing, box, sigma)
 
 
@@ -491,9 +492,14 @@ def _slices(found: Array) -> Box:
     return z, y, x
 
 
-def _shifted(inner: Box, outer: Box) -> Box:
-    z, y, x = (slice(a.start + b.start, a.stop + b.start) for a, b in zip(inner, outer, strict=True))
+def _shifted(box: Box, shift: Sequence[int]) -> Box:
+    z, y, x = (slice(part.start + n, part.stop + n) for part, n in zip(box, shift, strict=True))
     return z, y, x
+
+
+def _three(values: Sequence[float]) -> tuple[float, float, float]:
+    a, b, c = (float(value) for value in values)
+    return a, b, c
 
 
 def _contains(outer: Box, inner: Box) -> bool:
@@ -526,9 +532,9 @@ def _wider(
     origin = np.array(grid.origin) + turn @ (offsets * np.array(grid.old_spacing))
     wider = ResampledGrid(
         spacing=grid.spacing,
-        origin=tuple(origin.tolist()),
-        size=tuple(size),
-        start=tuple(start),
+        origin=_three(origin.tolist()),
+        size=(size[0], size[1], size[2]),
+        start=_three(start),
         direction=grid.direction,
         old_spacing=grid.old_spacing,
     )

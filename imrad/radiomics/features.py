@@ -235,7 +235,7 @@ def feature_table(names: Iterable[str]) -> pd.DataFrame:
     names = list(names)
     rows = []
     for name in names:
-        image_filter, feature_class, feature = (name.rsplit(":", 1)[-1].rsplit("_", 2) + ["", ""])[:3]
+        image_filter, feature_class, feature = [*name.rsplit(":", 1)[-1].rsplit("_", 2), "", ""][:3]
         known = {**CLASSES.get(feature_class, {}), **BY_NAME_ONLY.get(feature_class, {})}
         if feature not in known:
             message = f"{name!r} is not a feature of this engine; names look like original_glcm_Contrast"

@@ -169,7 +169,7 @@ def _resegmented(image: Array, inside: Array, settings: RadiomicsSettings) -> Ar
         values = image[inside].astype(np.float64)
         limits = values.mean() + limits * values.std()
     kept = inside & (image >= limits[0])
-    return kept & (image <= limits[1]) if len(limits) == 2 else kept
+    return np.asarray(kept & (image <= limits[1]) if len(limits) == 2 else kept)
 
 
 def _levels(values: Array, settings: RadiomicsSettings) -> Array:
@@ -177,13 +177,12 @@ def _levels(values: Array, settings: RadiomicsSettings) -> Array:
         low, high = values.min(), values.max()
         if high == low:
             return np.ones(values.size, np.int64)
-        return np.minimum(np.floor(settings.binCount * (values - low) / (high - low)) + 1, settings.binCount).astype(
-            np.int64
-        )
+        levels = np.floor(settings.binCount * (values - low) / (high - low)) + 1
+        return np.asarray(np.minimum(levels, settings.binCount), dtype=np.int64)
     low = values.min()
     if settings.resegmentRange is not None and settings.resegmentMode == "absolute":
         low = min(settings.resegmentRange)
-    return np.maximum(np.floor((values - low) / settings.binWidth) + 1, 1).astype(np.int64)
+    return np.asarray(np.maximum(np.floor((values - low) / settings.binWidth) + 1, 1), dtype=np.int64)
 
 
 # ---------------------------------------------------------------- textures
@@ -268,7 +267,8 @@ def _textures(kept: Array, shape_mask: Array, levels: Array, settings: Radiomics
     level_map[kept] = levels
     box = tuple(slice(int(w.min()), int(w.max()) + 1) for w in np.nonzero(shape_mask))
     shape_mask, level_map = shape_mask[box], level_map[box]
-    top, longest = int(levels.max()), max(level_map.shape)
+    top = int(levels.max())
+    longest = int(max(level_map.shape))
     steps = neighbour_steps((9, 9, 9), (1,), 0 if settings.force2D else None)
     cuts = [slice(z, z + 1) for z in range(len(level_map))] if settings.force2D else [slice(None)]
     parts = [

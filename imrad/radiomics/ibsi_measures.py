@@ -177,14 +177,14 @@ def histogram(levels: Array) -> dict[str, float]:
     found = _moments(levels.astype(np.float64))
     # Of several most frequent levels the one nearest to the mean.
     modes = np.flatnonzero(counts == counts.max()) + 1
-    found["mode"] = modes[np.argmin(np.abs(modes - found["mean"]))]
+    found["mode"] = float(modes[np.argmin(np.abs(modes - found["mean"]))])
     found["entropy"] = -(share * np.log2(share)).sum()
     found["uniformity"] = (share**2).sum()
     found |= dict.fromkeys(("max_grad", "max_grad_g", "min_grad", "min_grad_g"), np.nan)
     if counts.size > 1:
         gradient = np.gradient(counts.astype(np.float64))
-        found["max_grad"], found["max_grad_g"] = gradient.max(), gradient.argmax() + 1
-        found["min_grad"], found["min_grad_g"] = gradient.min(), gradient.argmin() + 1
+        found["max_grad"], found["max_grad_g"] = gradient.max(), float(gradient.argmax() + 1)
+        found["min_grad"], found["min_grad_g"] = gradient.min(), float(gradient.argmin() + 1)
     return {f"ih_{tag}": float(value) for tag, value in found.items()}
 
 

@@ -194,7 +194,7 @@ def glcm_matrices(ranks: Any, starts: Any, stops: Any, offsets: Any, weights: An
 
 
 @jit
-def _second_singular(root: Any, first: Any) -> float:
+def _second_singular(root: Any, first: Any) -> float:  # noqa: C901 - one compiled loop
     """Return the largest eigenvalue of ``root @ root.T`` orthogonal to `first`, by Lanczos steps.
 
     `first` is (to rounding) the eigenvector of eigenvalue 1.
@@ -271,7 +271,7 @@ def _top_tridiagonal(alpha: Any, beta: Any, k: int) -> float:
         low = max(low, alpha[i])
     for _ in range(60):
         value = 0.5 * (low + high)
-        if value == low or value == high:
+        if value in (low, high):
             break
         above = False
         d = alpha[0] - value
@@ -302,7 +302,7 @@ def _maximal_correlation(p: Any, px: Any, py: Any) -> float:
         for j in range(n):
             if p[i, j] > 0.0:
                 root[i, j] = p[i, j] / np.sqrt(px[i] * py[j] + EPS)
-    return np.sqrt(max(_second_singular(root, np.sqrt(px)), 0.0))
+    return float(np.sqrt(max(_second_singular(root, np.sqrt(px)), 0.0)))
 
 
 @jit

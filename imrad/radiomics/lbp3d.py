@@ -48,17 +48,18 @@ def icosphere(subdivisions: int) -> Array:
         for face in faces:
             middles = []
             for i, j in combinations(face, 2):
-                if (i, j) not in known:
-                    known[i, j] = len(vertices)
+                edge = (min(i, j), max(i, j))
+                if edge not in known:
+                    known[edge] = len(vertices)
                     middle = points[i] + points[j]
                     vertices.append(middle / np.linalg.norm(middle))
-                middles.append(known[i, j])
+                middles.append(known[edge])
             ab, ac, bc = middles
             a, b, c = face
             smaller += [(a, ab, ac), (b, ab, bc), (c, ac, bc), (ab, ac, bc)]
         points = np.array(vertices)
-        faces = [tuple(sorted(face)) for face in smaller]
-    return points
+        faces = smaller
+    return np.asarray(points)
 
 
 def binary_patterns_3d(

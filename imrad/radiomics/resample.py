@@ -96,7 +96,7 @@ def new_grid(
     mask_size : tuple
         x, y, z.
     """
-    assert settings.resampledPixelSpacing is not None  # noqa: S101 - callers check
+    assert settings.resampledPixelSpacing is not None
     old = np.array(geometry.spacing)
     first = np.array([box[4], box[2], box[0]])
     extent = np.array([box[5] - box[4], box[3] - box[2], box[1] - box[0]]) + 1
@@ -165,7 +165,7 @@ def resample_image_itk(image: sitk.Image, grid: ResampledGrid, settings: Radiomi
 
 
 @jit
-def _coefficients(data: Any, low_edge: bool, high_edge: bool) -> None:
+def _coefficients(data: Any, low_edge: bool, high_edge: bool) -> None:  # noqa: C901 - one compiled loop
     """Turn samples along the first axis into spline coefficients, in place (Unser 1999).
 
     At an edge of the image the signal is mirrored, as far as ITK looks; elsewhere any start will do,

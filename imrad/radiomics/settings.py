@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import warnings
 from collections.abc import Mapping
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -276,6 +275,8 @@ class RadiomicsSettings(FilterSettings):
         if "LoG" in self.imageType and not self.for_image("LoG").sigma:
             message = "imageType LoG needs sigma, the filter widths in mm: {LoG: {sigma: [1, 3]}}"
             raise ValueError(message)
+        for name in self.imageType:
+            self.for_image(name)
         return self
 
     def _check_ibsi(self) -> None:
@@ -307,14 +308,12 @@ class RadiomicsSettings(FilterSettings):
                 message = f"mode ibsi fixes {key} at {value}; leave it out"
                 raise ValueError(message)
 
-    @cached_property
-    def _by_image(self) -> dict[str, FilterSettings]:
-        common = {key: getattr(self, key) for key in FilterSettings.model_fields}
-        return {name: FilterSettings(**{**common, **own}) for name, own in {"": {}, **self.imageType}.items()}
-
     def for_image(self, image_type: str) -> FilterSettings:
         """Return the settings that hold for one image type, its own over the common ones."""
-        return self._by_image.get(image_type, self._by_image[""])
+        common = {key: getattr(self, key) for key in FilterSettings.model_fields}
+        own = self.imageType.get(image_type)
+        # Checked already, unless it has settings of its own.
+        return FilterSettings(**{**common, **own}) if own else FilterSettings.model_construct(**common)
 
     @classmethod
     def from_yaml(cls, path: str | Path) -> RadiomicsSettings:

@@ -169,7 +169,7 @@ def _widest_in_plane(points: Any, first: Any, step_line: float, step_end: float)
 
 
 @jit
-def _widest(points: Any, first: Any, step: Any) -> float:
+def _widest(points: Any, first: Any, step: Any) -> float:  # noqa: C901 - one compiled loop
     planes = first.size - 1
     bounds = np.zeros((planes, 4))
     for plane in range(planes):
@@ -240,10 +240,10 @@ def mesh_measures(mask: npt.NDArray[Any], spacing: npt.NDArray[np.float64]) -> d
     return {
         "area": float((count * case_area).sum()),
         "volume": float(volume * spacing.prod() / 6),
-        "slice": float(np.sqrt(_widest_in_plane(*slices, half[1], half[2]))),
-        "column": float(np.sqrt(_widest_in_plane(*columns, half[0], half[2]))),
-        "row": float(np.sqrt(_widest_in_plane(*rows, half[0], half[1]))),
-        "whole": float(np.sqrt(_widest(*slices, half))),
+        "slice": float(np.sqrt(_widest_in_plane(slices[0], slices[1], half[1], half[2]))),
+        "column": float(np.sqrt(_widest_in_plane(columns[0], columns[1], half[0], half[2]))),
+        "row": float(np.sqrt(_widest_in_plane(rows[0], rows[1], half[0], half[1]))),
+        "whole": float(np.sqrt(_widest(slices[0], slices[1], half))),
     }
 
 
@@ -255,7 +255,7 @@ def principal_axes(mask: npt.NDArray[Any], spacing: npt.NDArray[np.float64]) -> 
     variances = np.linalg.eigvals(points.T @ points).real
     variances[(variances < 0) & (variances > -1e-10)] = 0
     variances.sort()
-    return variances
+    return np.asarray(variances, dtype=np.float64)
 
 
 def _root(value: float) -> float:
@@ -318,8 +318,8 @@ def shape2d_features(mask: npt.NDArray[Any], spacing: tuple[float, float]) -> di
     perimeter += (cases[3] + cases[12]) * step[1] + (cases[6] + cases[9]) * step[0]
     inside = np.array([0, 1, 1, 4, 1, 2, 4, 7, 1, 4, 2, 7, 4, 7, 7, 8]) / 8
     surface = float((cases * inside).sum() * step.prod())
-    vertical = np.argwhere(padded[:-1] != padded[1:]) + [0.5, 0.0]
-    horizontal = np.argwhere(padded[:, :-1] != padded[:, 1:]) + [0.0, 0.5]
+    vertical = np.argwhere(padded[:-1] != padded[1:]) + np.array([0.5, 0.0])
+    horizontal = np.argwhere(padded[:, :-1] != padded[:, 1:]) + np.array([0.0, 0.5])
     vertices = np.concatenate([vertical, horizontal]) * step
     diameter = 0.0
     for vertex in vertices:

@@ -268,7 +268,7 @@ class RegionVoxels:
             out["firstorder"] = first_order_features(intensities, counts, settings, voxel_volume)
         if not texture:
             return out
-        grid = self.grid(settings.distances, settings.force2Ddimension if settings.force2D else None)
+        grid = self.grid(tuple(settings.distances), settings.force2Ddimension if settings.force2D else None)
         flat = grid.fill(ranks)
         count = grey.size
         if "glcm" in classes:
