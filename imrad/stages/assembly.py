@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
@@ -50,6 +50,9 @@ class AssembleSettings(BaseModel):
         default_factory=dict, description="NAME: TIME_COLUMN,EVENT_COLUMN, or START,EVENT_DATE|EVENT_DATE,LAST."
     )
     aggregation: str | None = Field(default=None, description="How several rows of a patient become one.")
+    on_missing: dict[str, Literal["drop", "keep", "refuse"]] = Field(
+        default_factory=dict, description="What becomes of patients without clinical, immune or endpoint data."
+    )
     columns: dict[str, str] = Field(default_factory=dict, description="Names in the cohort: your clinical columns.")
     splits: SplitSettings = Field(default=SplitSettings(), description="Folds.")
 
@@ -149,7 +152,8 @@ def _cohort(run: Run, settings: AssembleSettings) -> AnnData:
     immune = run.path(settings.immune) if settings.immune else _optional(run, "immune.csv")
     clinical = run.path(settings.clinical) if settings.clinical else _optional(run, "clinical.csv")
     endpoints = [f"{name}={text}" if text else name for name, text in settings.endpoints.items()]
-    return _join(radiomics, immune, clinical, endpoints, settings.aggregation, settings.columns, _earlier(run))
+    before, policy = _earlier(run), dict(settings.on_missing) or None
+    return _join(radiomics, immune, clinical, endpoints, settings.aggregation, settings.columns, before, policy)
 
 
 def _earlier(run: Run) -> pd.DataFrame | None:
@@ -179,6 +183,7 @@ def _join(
     aggregation: str | None,
     columns: dict[str, str],
     before: pd.DataFrame | None,
+    on_missing: dict[str, Any] | None = None,
 ) -> AnnData:
     from imrad import cohort
     from imrad import radiomics as room
@@ -187,16 +192,21 @@ def _join(
         message = "assemble needs a clinical table: one row a patient, with the columns of the endpoints"
         raise ConfigError(message)
     features = cohort.read_table(radiomics)
-    about = ("patient", "case", "region", "label", "series", "scanner", "site", "image", "mask")
-    names = [name for name in features.columns if name not in about]
+    names = cohort.feature_columns(features)
+    try:
+        var: pd.DataFrame | None = room.feature_table(names)
+    except KeyError:
+        # The user's own or deep features: the cohort reads from their names what they tell.
+        var = None
     return cohort.assemble(
         features,
         cohort.read_table(clinical),
         None if immune is None else cohort.read_table(immune),
         endpoints=endpoints,
         aggregation=aggregation,
-        var=room.feature_table(names),
+        var=var,
         mapping=columns or None,
+        on_missing=on_missing,
         attrition=before,
         provenance={"radiomics": radiomics.name, "clinical": clinical.name, "immune": immune.name if immune else ""},
     )

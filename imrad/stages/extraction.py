@@ -57,14 +57,13 @@ def read_settings(name: str | None, base: Path = Path()) -> RadiomicsSettings:
     ConfigError
         If there is neither such a file nor such a name.
     """
-    from imrad.radiomics import RadiomicsSettings
+    from imrad.radiomics.settings import RadiomicsSettings
 
     folder = config_folder() / "radiomics"
     given = name or "ct"
     for path in (base / given, folder / f"{given}.yaml"):
         if path.is_file():
-            found: RadiomicsSettings = RadiomicsSettings.from_yaml(path)
-            return found
+            return RadiomicsSettings.from_yaml(path)
     known = ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))
     message = f"no settings file {given}; those that come with imrad are {known}"
     raise ConfigError(message)
