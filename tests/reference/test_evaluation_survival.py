@@ -190,7 +190,7 @@ def test_optimism_of_the_free_bootstrap(case):
     ):
         row = found.loc[name.lower(), columns].to_numpy(dtype=float)
         # rms::cph stops a little early, which shows in the apparent values.
-        assert row[0] == pytest.approx(means[0], rel=1e-5, abs=1e-7)
+        assert row[0] == pytest.approx(means[0], rel=5e-4, abs=1e-7)
         allowed = 4 * np.sqrt(1000 / n_resamples) * np.array(spread) + 0.001
         # rms leaves the 2 of U's definition out in the test sample, and so in what follows from it.
         compared = slice(1, 2) if name in ("U", "Q") else slice(1, 5)
