@@ -1,4 +1,8 @@
-"""The Genomic Data Commons: questions with every page, and files with their announced digest."""
+"""The Genomic Data Commons: questions with every page, and files with their announced digest.
+
+Files are asked for one by one: an archive of several has neither length nor digest, opens although it
+was cut off, and is refused whole for one file in it.
+"""
 
 from __future__ import annotations
 
@@ -246,6 +250,9 @@ def bring_files(
         Path in the folder by the id of the file that was asked for.
     """
     items = {str(hit["file_id"]): item_of(hit, kind, folder, version) for hit in hits}
+    for file_id in items:
+        if _versions_path(file_id) in transfer.manifest.records:
+            items[file_id] = _newest(transfer, file_id, kind, folder, version)
     try:
         transfer.bring(list(items.values()), kind)
     except (NotFoundError, TransferError) as error:
@@ -253,9 +260,13 @@ def bring_files(
         if not gone:
             raise
         for file_id in gone:
-            items[file_id] = _newest(transfer.client, file_id, kind, folder, version)
+            items[file_id] = _newest(transfer, file_id, kind, folder, version)
         transfer.bring(list(items.values()), kind)
     return {file_id: item.path for file_id, item in items.items()}
+
+
+def _versions_path(file_id: str) -> str:
+    return f"raw/gdc_versions/{file_id}.json"
 
 
 def _gone(error: ConnectorError, items: Mapping[str, Item]) -> list[str]:
@@ -266,8 +277,11 @@ def _gone(error: ConnectorError, items: Mapping[str, Item]) -> list[str]:
     return [file_id for file_id in items if file_id in str(error)]
 
 
-def _newest(client: Client, file_id: str, kind: str, folder: str, version: str) -> Item:
-    answer = client.json(f"{BASE}/files/versions/{file_id}")
+def _newest(transfer: Transfer, file_id: str, kind: str, folder: str, version: str) -> Item:
+    url = f"{BASE}/files/versions/{file_id}"
+    answer = transfer.query(
+        _versions_path(file_id), url, lambda: transfer.client.json(url), source="GDC", version=version
+    )
     known = [one for one in _listed(answer) if one.get("latest_id")]
     if not known or known[0]["latest_id"] == file_id:
         message = (

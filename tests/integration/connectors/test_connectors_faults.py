@@ -92,7 +92,7 @@ def from_tcia(small):
     return small
 
 
-def test_05_licence_and_digests_in_the_archive(from_tcia):
+def test_05_licence_and_digests_in_the_archive(from_tcia, tmp_path):
     done = from_tcia.fetch(only=IMAGES)
     assert images_of(from_tcia.folder) == 22
     licence = next(from_tcia.folder.glob("raw/nbia/*.LICENSE.txt")).read_text()
@@ -103,6 +103,8 @@ def test_05_licence_and_digests_in_the_archive(from_tcia):
     asked = len(from_tcia.server.asked("getImageWithMD5Hash"))
     from_tcia.fetch(only=IMAGES)
     assert len(from_tcia.server.asked("getImageWithMD5Hash")) == asked
+    again = data_connectors.repeat(done.manifest, tmp_path / "again", client=from_tcia.client)
+    assert images_of(again.folder) == 22
 
 
 def test_03_archive_with_missing_slices(from_tcia):
@@ -367,7 +369,7 @@ def test_13_controlled_file_is_explained_and_not_retried(small):
     assert not small.clock.slept
 
 
-def test_14_superseded_file_is_followed(make_rig, twelve):
+def test_14_superseded_file_is_followed(make_rig, twelve, tmp_path):
     rig = make_rig(twelve[:3])
     hits = [hit for hit, _ in rig.world.gdc_files if hit["data_type"] == "Gene Expression Quantification"]
     new = "11111111-2222-3333-4444-555555555555"
@@ -377,6 +379,11 @@ def test_14_superseded_file_is_followed(make_rig, twelve):
     done = rig.fetch(only="expression")
     sheet = pd.read_csv(done.expression / "gdc_sample_sheet.tsv", sep="\t")
     assert name in set(sheet["File Name"])
+    asked = len(rig.server.log)
+    rig.fetch(only="expression")
+    assert len(rig.server.log) == asked
+    again = data_connectors.repeat(done.manifest, tmp_path / "again", client=rig.client)
+    assert (again.expression / name).exists()
     rig.server.superseded[hits[1]["file_id"]] = hits[1]["file_id"]
     shutil.rmtree(rig.folder)
     with pytest.raises(NotFoundError, match="names no newer version"):
