@@ -451,13 +451,23 @@ def _odds_ratio(y: BoolArray, x: FloatArray) -> dict[str, float]:
     return {"or": float(row["odds_ratio"]), "or_low": float(row["low"]), "or_high": float(row["high"])}
 
 
+def _steps(final: dict[str, Any]) -> dict[str, list[str]]:
+    columns = [column for coding in final["coding"].values() for column in coding]
+    return {str(column["name"]): list(column["levels"]) for column in columns if column["kind"] == "ordered"}
+
+
 def _nomograms(done: FinishedBinary) -> dict[str, Any]:
     out = {}
     for name in done.fitted:
         whole = done.whole(name)
         try:
             found = binary_nomogram(
-                whole["names"], whole["coef"], whole["matrix"], intercept=whole["intercept"], outcome=done.data.endpoint
+                whole["names"],
+                whole["coef"],
+                whole["matrix"],
+                intercept=whole["intercept"],
+                outcome=done.data.endpoint,
+                labels=_steps(whole["final"]),
             )
         except FitError:
             continue

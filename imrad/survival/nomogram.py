@@ -14,8 +14,9 @@ from scipy import special
 from imrad.evaluation.outcomes import FloatArray
 from imrad.exceptions import FitError
 from imrad.survival.baseline import survival_at
+from imrad.survival.design import BlockCoding
 
-__all__ = ["Nomogram", "binary_nomogram", "nice_ticks", "survival_nomogram"]
+__all__ = ["Nomogram", "binary_nomogram", "nice_ticks", "nomogram_of", "survival_nomogram"]
 
 PROBABILITIES = (0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 
@@ -38,6 +39,8 @@ class Nomogram:
     outcomes : dict of str to float
         For survival, the cumulative baseline hazard of each outcome's time; for binary, one entry
         whose value does not matter.
+    labels : dict of str to list of str
+        Names of an ordered predictor's steps (``stage``: ``II``, ``III``, ``IV``), at the values 0, 1, 2.
     """
 
     kind: str
@@ -47,6 +50,7 @@ class Nomogram:
     high: FloatArray
     intercept: float
     outcomes: dict[str, float]
+    labels: dict[str, list[str]]
     _ticks: list[list[float]]
 
     @property
@@ -92,13 +96,17 @@ class Nomogram:
         return np.asarray(np.log(-np.log(probability) / self.outcomes[outcome]))
 
     def axes(self) -> pd.DataFrame:
-        """Return the ticks of every predictor's axis: predictor, value, points."""
+        """Return the ticks of every predictor's axis: predictor, value, label, points."""
         rows = []
         for number, (name, ticks) in enumerate(zip(self.names, self._ticks, strict=True)):
             for value in ticks:
                 points = (value - self._best[number]) * self.coef[number] * self.points_per_unit
-                rows.append((name, value, float(points)))
-        return pd.DataFrame(rows, columns=["predictor", "value", "points"])
+                rows.append((name, value, self._label(name, value), float(points)))
+        return pd.DataFrame(rows, columns=["predictor", "value", "label", "points"])
+
+    def _label(self, name: str, value: float) -> str:
+        steps = self.labels.get(name)
+        return steps[int(value)] if steps is not None and value == int(value) < len(steps) else f"{value:g}"
 
     def outcome_axes(self) -> pd.DataFrame:
         """Return where each outcome's probabilities lie on the total: outcome, probability, total_points."""
@@ -153,6 +161,7 @@ class Nomogram:
                     "high": float(self.high[k]),
                     "zero_at": float(self._best[k]),
                     "ticks": list(self._ticks[k]),
+                    "labels": [self._label(name, value) for value in self._ticks[k]],
                     "binary": len(self._ticks[k]) == 2,
                 }
                 for k, name in enumerate(self.names)
@@ -180,6 +189,7 @@ def _build(
     training: npt.ArrayLike,
     intercept: float,
     outcomes: dict[str, float],
+    labels: Mapping[str, Sequence[str]] | None = None,
 ) -> Nomogram:
     slopes = np.nan_to_num(np.asarray(coef, dtype=float))
     x = np.asarray(training, dtype=float).reshape(-1, len(slopes))
@@ -194,15 +204,16 @@ def _build(
             constant += slope * float(values[0]) if len(values) else 0.0
             continue
         kept.append(number)
-        ticks.append(
-            [float(v) for v in values] if len(values) == 2 else nice_ticks(float(values[0]), float(values[-1]))
-        )
+        # Grades and stages keep their own steps.
+        few = len(values) == 2 or (len(values) <= 10 and bool(np.all(values == np.round(values))))
+        ticks.append([float(v) for v in values] if few else nice_ticks(float(values[0]), float(values[-1])))
     if not kept:
         message = "no predictor has a coefficient other than 0: there is no nomogram of an empty model"
         raise FitError(message)
     low, high = np.array([part[0] for part in ticks]), np.array([part[-1] for part in ticks])
-    labels = [str(names[number]) for number in kept]
-    return Nomogram(kind, labels, slopes[kept], low, high, float(intercept + constant), outcomes, ticks)
+    own = [str(names[number]) for number in kept]
+    steps = {name: [str(item) for item in labels[name]] for name in own if labels is not None and name in labels}
+    return Nomogram(kind, own, slopes[kept], low, high, float(intercept + constant), outcomes, steps, ticks)
 
 
 def survival_nomogram(
@@ -214,6 +225,7 @@ def survival_nomogram(
     hazard: npt.ArrayLike,
     offset: float,
     times: Mapping[str, float],
+    labels: Mapping[str, Sequence[str]] | None = None,
 ) -> Nomogram:
     """Draw a proportional-hazards model as a nomogram.
 
@@ -230,6 +242,8 @@ def survival_nomogram(
         Mean linear predictor of the training patients.
     times : mapping of str to float
         Outcomes, such as ``{"3-year survival": 1095.75}``, in the unit of the times.
+    labels : mapping, optional
+        Names of an ordered predictor's steps.
 
     Raises
     ------
@@ -241,7 +255,7 @@ def survival_nomogram(
     with np.errstate(divide="ignore"):
         cumulative = -np.log(event_free)
     outcomes = {name: float(value) for name, value in zip(times, cumulative, strict=True)}
-    return _build("survival", names, coef, training, -float(offset), outcomes)
+    return _build("survival", names, coef, training, -float(offset), outcomes, labels)
 
 
 def binary_nomogram(
@@ -251,6 +265,56 @@ def binary_nomogram(
     *,
     intercept: float,
     outcome: str = "probability",
+    labels: Mapping[str, Sequence[str]] | None = None,
 ) -> Nomogram:
     """Draw a logistic model as a nomogram; parameters as in :func:`survival_nomogram`."""
-    return _build("binary", names, coef, training, intercept, {outcome: 1.0})
+    return _build("binary", names, coef, training, intercept, {outcome: 1.0}, labels)
+
+
+def nomogram_of(
+    plain: Mapping[str, Any],
+    tables: Mapping[str, pd.DataFrame],
+    *,
+    times: Mapping[str, float] | None = None,
+    outcome: str = "probability",
+) -> Nomogram:
+    """Draw a fusion's final model, survival or binary, as a nomogram.
+
+    Parameters
+    ----------
+    plain : mapping
+        One entry of a result's ``final``.
+    tables : mapping of str to DataFrame
+        The training patients' blocks, for the axes' ends; ``ImRad`` as out-of-fold scores.
+    times : mapping of str to float, optional
+        Outcomes of a survival model, such as ``{"3-year survival": 1095.75}``.
+    outcome : str
+        Name of a binary model's probability.
+
+    Raises
+    ------
+    FitError
+        If the model is empty.
+    """
+    codings = {name: BlockCoding.from_plain(plain["coding"][name]) for name in plain["blocks"]}
+    matrix = np.column_stack([codings[name].apply(tables[name])[:, plain["columns"][name]] for name in codings])
+    labels = {
+        str(column["name"]): column["levels"]
+        for coding in plain["coding"].values()
+        for column in coding
+        if column["kind"] == "ordered"
+    }
+    if "event_times" in plain:
+        return survival_nomogram(
+            plain["names"],
+            plain["coef"],
+            matrix,
+            event_times=plain["event_times"],
+            hazard=plain["baseline_hazard"],
+            offset=plain["offset"],
+            times=dict(times or {}),
+            labels=labels,
+        )
+    return binary_nomogram(
+        plain["names"], plain["coef"], matrix, intercept=plain["intercept"], outcome=outcome, labels=labels
+    )

@@ -9,12 +9,16 @@ import pandas as pd
 import pytest
 from scipy import special
 
+from imrad.evaluation import draw_splits
 from imrad.exceptions import CohortError, FeasibilityError, FitError, TooFewEventsError
+from imrad.survival.binary import BinaryFusion
+from imrad.survival.binary_models import BinaryModel, predict_plain
 from imrad.survival.competing_risks import cumulative_incidence
 from imrad.survival.coxph import CoxPH
 from imrad.survival.cutpoints import maximally_selected
+from imrad.survival.design import BlockCoding
 from imrad.survival.groups import compare_groups, group_curves, learn_cut, numbers_at_risk, twin_groups
-from imrad.survival.nomogram import binary_nomogram, nice_ticks, survival_nomogram
+from imrad.survival.nomogram import binary_nomogram, nice_ticks, nomogram_of, survival_nomogram
 
 
 @pytest.fixture(scope="module")
@@ -148,6 +152,46 @@ def test_a_calculator_needs_only_plain_values(cohort):
     again = plain["linear_predictor_at_zero"] + points / plain["points_per_unit"]
     assert special.expit(again) == pytest.approx(special.expit(score), rel=1e-12)
     assert plain["formula"].startswith("LP = 0.3 + 0.5 * a - 2 * b")
+
+
+def test_nomograms_of_fusions_repeat_their_models():
+    rng = np.random.default_rng(3)
+    n = 70
+    patients = [f"P{k}" for k in range(n)]
+    clinical = pd.DataFrame(
+        {
+            "age_years": rng.normal(60, 9, n),
+            "stage": pd.Categorical(rng.choice(["II", "III", "IV"], n), ["II", "III", "IV"], ordered=True),
+            "sex": rng.choice(["male", "female"], n),
+        },
+        index=patients,
+    )
+    y = pd.Series((rng.random(n) < 0.4).astype(float), index=patients)
+    splits = draw_splits(patients, y, seed=0, n_outer=3, n_inner=3)
+    result = BinaryFusion([BinaryModel("Clinical", ("Clinical",))], n_bootstrap=0).run(
+        y, {"Clinical": clinical}, splits
+    )
+    plain = result.final["Clinical"]
+    found = nomogram_of(plain, {"Clinical": clinical}, outcome="response")
+    coded = BlockCoding.from_plain(plain["coding"]["Clinical"]).apply(clinical)
+    kept = [plain["names"].index(name) for name in found.names]
+    np.testing.assert_allclose(
+        found.predict(coded[:, kept])["response"], predict_plain(plain, {"Clinical": clinical}), rtol=1e-10
+    )
+    stage = next(item for item in found.to_plain()["predictors"] if item["name"] == "stage")
+    assert stage["labels"] == ["II", "III", "IV"]
+    assert result.nomograms["Clinical"]["predictors"] == found.to_plain()["predictors"]
+    times, events = rng.exponential(700, n), rng.random(n) < 0.8
+    model = CoxPH().fit(coded, (times, events))
+    survival = plain | {
+        "coef": model.coef_,
+        "offset": model.offset_,
+        "event_times": model.event_times_,
+        "baseline_hazard": model.baseline_hazard_,
+    }
+    found = nomogram_of(survival, {"Clinical": clinical}, times={"1-year survival": 365.25})
+    expected = model.predict_survival(coded, [365.25])[:, 0]
+    np.testing.assert_allclose(found.predict(coded)["1-year survival"], expected, rtol=1e-10)
 
 
 def test_an_empty_model_has_no_nomogram():
