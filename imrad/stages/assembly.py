@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from imrad import content
 from imrad.config import parse_settings
 from imrad.exceptions import ConfigError, InputError
+from imrad.stages.description import describe
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -20,7 +21,10 @@ if TYPE_CHECKING:
 
 __all__ = ["AssembleSettings", "SplitSettings", "assemble", "check", "files"]
 
-CODE = ("imrad.stages.assembly", "imrad.cohort", "imrad.datasets", "imrad.evaluation.splits")
+CODE = (
+    *("imrad.stages.assembly", "imrad.stages.description", "imrad.stages.blocks", "imrad.cohort", "imrad.datasets"),
+    *("imrad.evaluation.splits", "imrad.evaluation.kaplan_meier"),
+)
 
 
 class SplitSettings(BaseModel):
@@ -89,6 +93,7 @@ def assemble(run: Run) -> list[str]:
         attrition = data.uns["imrad"]["attrition"]
         stage.table("attrition.csv", attrition)
         _splits(run, stage, settings.splits, data)
+        describe(stage, data)
         return [f"{data.n_obs} patients x {data.n_vars} features", *_losses(attrition)]
 
 

@@ -9,8 +9,9 @@ import pandas as pd
 from pydantic import Field
 
 from imrad.config import parse_settings
-from imrad.exceptions import ConfigError, FeasibilityError, TooFewEventsError
+from imrad.exceptions import ConfigError, FeasibilityError, FitError, TooFewEventsError
 from imrad.stages import blocks, proof
+from imrad.stages.description import describe_scores
 from imrad.stages.results import write_results
 from imrad.survival.settings import SurvivalSettings
 
@@ -22,7 +23,14 @@ if TYPE_CHECKING:
 
 __all__ = ["FuseStageSettings", "check", "fuse"]
 
-CODE = ("imrad.stages.fusion", "imrad.stages.blocks", "imrad.survival", "imrad.evaluation", "imrad.seeds")
+CODE = (
+    "imrad.stages.fusion",
+    "imrad.stages.description",
+    "imrad.stages.blocks",
+    "imrad.survival",
+    "imrad.evaluation",
+    "imrad.seeds",
+)
 
 TABLES = (
     *("models", "coefficients", "risk", "pairs", "horizons", "calibration", "net_benefit", "curves", "path", "ph"),
@@ -106,9 +114,43 @@ def _one(
                 stage.table(f"{folder}/{table}.csv", found)
         stage.json(f"{folder}/verdict.json", result.verdict)
         stage.plain(f"{folder}/models.zip", result.final)
+        stage.json(f"{folder}/nomogram.json", _nomograms(result, settings.horizons_days))
+        describe_scores(run, stage, data, name)
         proof.record(run, stage, result.ledger)
         write_results(run)
         return [f"{name}: {result.verdict['sentence']}"]
+
+
+def _nomograms(result: Any, horizons: Sequence[float]) -> dict[str, Any]:
+    """Return what a calculator needs of each final model: axes, points, baseline hazards, category levels."""
+    from imrad.survival.nomogram import survival_nomogram
+
+    found: dict[str, Any] = {}
+    if result.explanations.empty:
+        return found
+    for name, part in result.explanations.groupby("model", sort=False):
+        final = result.final[name]
+        columns = list(dict.fromkeys(part["feature"]))
+        coef = dict(zip(final["names"], final["coef"], strict=True))
+        values = part.pivot(index="patient", columns="feature", values="value")[columns]
+        longest = float(max(final["event_times"]))
+        times = {f"{horizon / 365.25:.3g}-year survival": horizon for horizon in horizons if horizon <= longest}
+        try:
+            drawn = survival_nomogram(
+                columns,
+                [coef[column] for column in columns],
+                values.to_numpy(dtype=float),
+                event_times=final["event_times"],
+                hazard=final["baseline_hazard"],
+                offset=float(final["offset"]),
+                times=times,
+            )
+        except FitError:
+            continue
+        tables = {"axes": drawn.axes(), "outcome_axes": drawn.outcome_axes(), "totals": drawn.totals()}
+        plain = {key: table.to_dict("records") for key, table in tables.items()}
+        found[str(name)] = drawn.to_plain() | plain | {"n": len(values)}
+    return found
 
 
 def _blocks(data: AnnData, settings: FuseStageSettings) -> dict[str, pd.DataFrame]:
