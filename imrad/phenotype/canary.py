@@ -197,7 +197,14 @@ def _parts_of_function(what: types.FunctionType | types.MethodType) -> Iterator[
             yield f" closes over {name}", cell.cell_contents
         except ValueError:  # a name that is not bound yet
             continue
-    for name in function.__code__.co_names:
+    names, inside = set(function.__code__.co_names), list(function.__code__.co_consts)
+    while inside:
+        # Functions within the function read the same globals.
+        item = inside.pop()
+        if isinstance(item, types.CodeType):
+            names |= set(item.co_names)
+            inside += item.co_consts
+    for name in sorted(names):
         if name in function.__globals__:
             yield f" reads {name}", function.__globals__[name]
     for item in (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()):

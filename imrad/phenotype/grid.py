@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -13,7 +13,7 @@ import pandas as pd
 from imrad import __version__, content
 from imrad.evaluation import CrossFitted, Fold, Ledger, SplitTable
 from imrad.exceptions import ConfigError, DuplicateError, InputError, NoOverlapError
-from imrad.execution import Progress, Store, map_tasks, single_thread
+from imrad.execution import Progress, Store, single_thread
 from imrad.phenotype import tables
 from imrad.phenotype.bundle import make_bundle
 from imrad.phenotype.canary import check_canary, inspect_cuts, inspect_parts
@@ -21,9 +21,10 @@ from imrad.phenotype.classifiers import CLASSIFIERS
 from imrad.phenotype.controls import QUICK, block_rows, quick_plan, shuffled_row
 from imrad.phenotype.folds import Task, fit_fold
 from imrad.phenotype.learners import make_learners
-from imrad.phenotype.nulls import CHUNK, Batch, Group, group_targets, null_batch, outer_auc, sequential_p
+from imrad.phenotype.nulls import draw_nulls, outer_auc
 from imrad.phenotype.prepared import STACKING, Plan
 from imrad.phenotype.published import published_cells
+from imrad.phenotype.runner import Runner, target_parts, task_parts
 from imrad.phenotype.selectors import SELECTORS
 from imrad.phenotype.targets import CutRule, Gates, Target, check_feasibility, make_targets
 
@@ -207,21 +208,22 @@ class PhenotypeGrid:
         inspect_parts(self._own_parts(), plan.X, table)
         inspect_cuts(targets)
         ledger = Ledger(plan.patients)
-        runner = _Runner(self, plan, ledger, content.digest(splits.table))
-
+        runner = self._runner(plan, ledger)
         folds = [fold for repeat in splits.repeats for fold in splits.outer(repeat)]
         if able:
             check_canary(plan, Task(able[0], folds[0]), own=self._own_parts())
         tasks = [Task(target, fold) for fold in folds for target in able]
-        found = runner.map(partial(fit_fold, plan), tasks, "phenotype grid", _task_parts)
+        found = runner.map(partial(fit_fold, plan), tasks, "phenotype grid", task_parts)
         results = {(task.target.name, task.fold.name): one for task, one in zip(tasks, found, strict=True)}
 
         null_plan = self._null_plan(plan)
         observed = tables.observed_statistics(null_plan, plan, able, folds, results)
         cap = 20 * len(able) if self.permutations == "auto" else int(self.permutations)
-        nulls, null_table = self._permute(runner, null_plan, able, observed, cap)
+        nulls, null_table = draw_nulls(
+            runner, null_plan, able, observed, cap=cap, exceedances=self.exceedances, share=self.share_null
+        )
         published = (
-            runner.map(partial(published_cells, plan), able, "published protocol", _target_parts)
+            runner.map(partial(published_cells, plan), able, "published protocol", target_parts)
             if self.protocol == "published"
             else []
         )
@@ -241,7 +243,7 @@ class PhenotypeGrid:
             partial(make_bundle, plan, features, self.defaults),
             jobs,
             "model bundles",
-            lambda job: [*_target_parts(job[0]), [list(cell) for cell in job[1]]],
+            lambda job: [*target_parts(job[0]), [list(cell) for cell in job[1]]],
         )
         return GridResult(
             grid=grid,
@@ -260,7 +262,7 @@ class PhenotypeGrid:
             crossfit=tables.crossfit(plan, able, folds, results),
             ledger=ledger,
             bundles={
-                target.name: {**bundle, "reference": _reference(reference[target.name])}
+                target.name: {**_travelling(bundle), "reference": _reference(reference[target.name])}
                 for (target, _), bundle in zip(jobs, bundles, strict=True)
             },
         )
@@ -327,6 +329,22 @@ class PhenotypeGrid:
             own["cut"] = [rule for rule in rules if callable(rule)]
         return own
 
+    def _runner(self, plan: Plan, ledger: Ledger) -> Runner:
+        key = [
+            __version__,
+            plan.X,
+            plan.patients,
+            plan.splits.table,
+            list(plan.selectors),
+            list(plan.classifiers),
+            list(self._null_plan(plan).learners),
+            self.engine if isinstance(self.engine, str) else dict(self.engine),
+            [self.k, self.n_bins, self.defaults, self.seed],
+        ]
+        # The user's own objects have no content that a key could name for sure.
+        store = None if self._own_parts() else self.store
+        return Runner(plan, content.digest(key), ledger, self.workers, self.cluster, store, self.progress)
+
     def _null_plan(self, plan: Plan) -> Plan:
         if isinstance(self.null_classifiers, str) and self.null_classifiers not in ("auto", "all"):
             message = f"null_classifiers must be 'auto', 'all' or names, got {self.null_classifiers!r}"
@@ -343,44 +361,8 @@ class PhenotypeGrid:
             raise ConfigError(message)
         return replace(plan, learners={name: plan.learners[name] for name in self.null_classifiers}, stacking=False)
 
-    def _permute(
-        self, runner: _Runner, plan: Plan, able: list[Target], observed: dict[str, float], cap: int
-    ) -> tuple[dict[str, tuple[float, int, bool, str]], pd.DataFrame]:
-        """Draw permutations until each target is settled or the cap is reached, in rounds that grow."""
-        groups = group_targets(able, share=self.share_null)
-        drawn: dict[str, list[Floats]] = {group.key: [] for group in groups}
-        size = 2 * CHUNK
-        while cap > 0:
-            batches: list[Batch] = []
-            for group in groups:
-                start = sum(len(part) for part in drawn[group.key])
-                if start < cap and not self._settled(group, drawn, observed, cap):
-                    stop = min(start + size, cap)
-                    batches += [Batch(group, at, min(at + CHUNK, stop)) for at in range(start, stop, CHUNK)]
-            if not batches:
-                break
-            found = runner.map(partial(null_batch, plan), batches, "permutations", _batch_parts)
-            for batch, one in zip(batches, found, strict=True):
-                drawn[batch.group.key].append(one["statistic"])
-            size *= 2
-        out, rows = {}, []
-        for group in groups:
-            null = np.concatenate([*drawn[group.key], np.zeros(0)])
-            names = ";".join(group.targets)
-            rows += [(group.key, names, number, value) for number, value in enumerate(null)]
-            for name in group.targets:
-                p, used, settled = sequential_p(null, observed[name], exceedances=self.exceedances, cap=cap)
-                out[name] = (p, used, settled, group.key)
-        return out, pd.DataFrame(rows, columns=["group", "targets", "permutation", "statistic"])
-
-    def _settled(self, group: Group, drawn: dict[str, list[Floats]], observed: dict[str, float], cap: int) -> bool:
-        null = np.concatenate([*drawn[group.key], np.zeros(0)])
-        return all(
-            sequential_p(null, observed[name], exceedances=self.exceedances, cap=cap)[2] for name in group.targets
-        )
-
     def _controls(
-        self, runner: _Runner, plan: Plan, able: list[Target], X: pd.DataFrame, volume: Any, clinical: Any
+        self, runner: Runner, plan: Plan, able: list[Target], X: pd.DataFrame, volume: Any, clinical: Any
     ) -> list[dict[str, Any]]:
         blocks: dict[str, pd.DataFrame] = {}
         if volume is not None:
@@ -405,75 +387,16 @@ class PhenotypeGrid:
                 f"{name} only",
                 partial(_block_parts, name, key),
             )
-        return rows + runner.map(partial(shuffled_row, plan), able, "shuffled features", _target_parts)
+        return rows + runner.map(partial(shuffled_row, plan), able, "shuffled features", target_parts)
 
-    def _ablation(self, runner: _Runner, plan: Plan, able: list[Target]) -> list[dict[str, Any]]:
+    def _ablation(self, runner: Runner, plan: Plan, able: list[Target]) -> list[dict[str, Any]]:
         quick = {name: learner for name, learner in plan.learners.items() if name in (*QUICK, "svm", "random_forest")}
         bare = replace(plan, selectors={"none": "none"}, learners=quick or plan.learners, stacking=False)
-        return runner.map(partial(_bare_cells, bare), able, "no selector", _target_parts)
-
-
-@dataclass
-class _Runner:
-    """Maps tasks, gathers their ledgers, and names them for the store."""
-
-    grid: PhenotypeGrid
-    plan: Plan
-    ledger: Ledger
-    splits_key: str
-
-    def __post_init__(self) -> None:
-        own = self.grid._own_parts()
-        grid = self.grid
-        self.key = content.digest(
-            [
-                __version__,
-                self.plan.X,
-                self.plan.patients,
-                self.splits_key,
-                list(self.plan.selectors),
-                list(self.plan.classifiers),
-                grid.engine if isinstance(grid.engine, str) else dict(grid.engine),
-                [grid.k, grid.n_bins, grid.defaults, grid.seed],
-                list(self.grid._null_plan(self.plan).learners),
-            ]
-        )
-        # The user's own objects have no content that a key could name for sure.
-        self.store = None if own else grid.store
-
-    def map(
-        self, fn: Callable[[Any], dict[str, Any]], items: Sequence[Any], label: str, parts: Callable[[Any], list[Any]]
-    ) -> list[dict[str, Any]]:
-        """Run the tasks and merge what they recorded, in order."""
-        out = map_tasks(
-            fn,
-            items,
-            key=lambda item: content.digest([self.key, label, *parts(item)]),
-            workers=self.grid.workers,
-            cluster=self.grid.cluster,
-            store=self.store,
-            progress=self.grid.progress,
-            label=label,
-        )
-        for one in out:
-            self.ledger.merge(Ledger.from_plain(self.plan.patients, one["ledger"]))
-        return out
-
-
-def _task_parts(task: Task) -> list[Any]:
-    return [*_target_parts(task.target), task.fold.name]
-
-
-def _target_parts(target: Target) -> list[Any]:
-    return [target.name, target.values, target.rule if not callable(target.rule) else repr(target.rule)]
+        return runner.map(partial(_bare_cells, bare), able, "no selector", target_parts)
 
 
 def _block_parts(name: str, key: str, target: Target) -> list[Any]:
-    return [*_target_parts(target), name, key]
-
-
-def _batch_parts(batch: Batch) -> list[Any]:
-    return [batch.group.key, batch.group.values, batch.start, batch.stop]
+    return [*target_parts(target), name, key]
 
 
 def _block_row(plan: Plan, name: str, block: pd.DataFrame, target: Target) -> dict[str, Any]:
@@ -496,6 +419,11 @@ def _bare_cells(plan: Plan, target: Target) -> dict[str, Any]:
         "auc": np.stack(values),
         "ledger": ledger.to_plain(),
     }
+
+
+def _travelling(bundle: dict[str, Any]) -> dict[str, Any]:
+    """Return a bundle without the record of its fit, which names patients."""
+    return {name: item for name, item in bundle.items() if name != "ledger"}
 
 
 def _reference(predictions: pd.DataFrame) -> dict[str, Any]:

@@ -8,11 +8,13 @@ best of all cells is compared with the best of all cells.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from imrad import content
 from imrad.evaluation import Fold, Ledger
@@ -20,10 +22,11 @@ from imrad.phenotype.learners import Job
 from imrad.phenotype.measures import concordance
 from imrad.phenotype.parts import make_job, predict_jobs
 from imrad.phenotype.prepared import Plan, prepare, select
+from imrad.phenotype.runner import Runner
 from imrad.phenotype.targets import Target
 from imrad.seeds import generator
 
-__all__ = ["Batch", "Group", "group_targets", "null_batch", "sequential_p"]
+__all__ = ["Batch", "Group", "draw_nulls", "group_targets", "null_batch", "sequential_p"]
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -170,3 +173,55 @@ def sequential_p(null: Floats, observed: float, *, exceedances: int, cap: int) -
         return exceedances / used, used, True
     used = len(above)
     return (float(above[-1]) + 1) / (used + 1) if used else float("nan"), used, used >= cap
+
+
+def draw_nulls(
+    runner: Runner,
+    plan: Plan,
+    targets: Sequence[Target],
+    observed: Mapping[str, float],
+    *,
+    cap: int,
+    exceedances: int,
+    share: bool,
+) -> tuple[dict[str, tuple[float, int, bool, str]], pd.DataFrame]:
+    """Draw permutations, in rounds that grow, until each target is settled or the cap is reached.
+
+    Returns
+    -------
+    dict
+        Target to p, permutations used, whether they settled it, and its group's key.
+    DataFrame
+        group, targets, permutation, statistic.
+    """
+    groups = group_targets(targets, share=share)
+    drawn = {group.key: np.zeros(0) for group in groups}
+
+    def judge(group: Group, name: str) -> tuple[float, int, bool]:
+        return sequential_p(drawn[group.key], observed[name], exceedances=exceedances, cap=cap)
+
+    size = 2 * CHUNK
+    while True:
+        batches: list[Batch] = []
+        for group in groups:
+            start = len(drawn[group.key])
+            if start < cap and not all(judge(group, name)[2] for name in group.targets):
+                stop = min(start + size, cap)
+                batches += [Batch(group, at, min(at + CHUNK, stop)) for at in range(start, stop, CHUNK)]
+        if not batches:
+            break
+        found = runner.map(partial(null_batch, plan), batches, "permutations", _batch_parts)
+        for batch, one in zip(batches, found, strict=True):
+            drawn[batch.group.key] = np.concatenate([drawn[batch.group.key], one["statistic"]])
+        size *= 2
+    rows = [
+        (group.key, ";".join(group.targets), number, value)
+        for group in groups
+        for number, value in enumerate(drawn[group.key])
+    ]
+    table = pd.DataFrame(rows, columns=["group", "targets", "permutation", "statistic"])
+    return {name: (*judge(group, name), group.key) for group in groups for name in group.targets}, table
+
+
+def _batch_parts(batch: Batch) -> list[Any]:
+    return [batch.group.key, batch.group.values, batch.start, batch.stop]

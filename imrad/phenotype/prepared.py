@@ -75,7 +75,7 @@ class Plan:
     @cached_property
     def key(self) -> str:
         """Digest of what a preparation depends on."""
-        return content.digest([self.X, self.n_bins, repr(self.scaler)])
+        return content.digest([self.X, self.n_bins])
 
     @property
     def classifiers(self) -> list[str]:
@@ -130,11 +130,23 @@ def prepare(plan: Plan, rows: Rows, ledger: Ledger, *, stage: str, step: str, fo
     """Learn imputation, scale and bins from training rows; repeated calls for the same rows are free."""
     (training,) = ledger.rows(rows, plan.X, stage=stage, step=f"{step}/scaler", fold=fold)
     ledger.record(stage=stage, step=f"{step}/bins", fold=fold, rows=rows)
+    if plan.scaler is not None:
+        # Nothing names a user's own scaler for sure, so what it learns is not kept.
+        return _learn(plan, rows, training)
     name = (plan.key, rows.tobytes())
     with _LOCK:
         if name in _KEPT:
             _KEPT.move_to_end(name)
             return _KEPT[name]
+    made = _learn(plan, rows, training)
+    with _LOCK:
+        _KEPT[name] = made
+        while len(_KEPT) > 2 and len(_KEPT) * made.nbytes > _KEEP_BYTES:
+            _KEPT.popitem(last=False)
+    return made
+
+
+def _learn(plan: Plan, rows: Rows, training: Floats) -> Prepared:
     if plan.scaler is None:
         medians, means, scales = learn_scale(training)
         Z = apply_scale(plan.X, medians, means, scales)
@@ -144,12 +156,7 @@ def prepare(plan: Plan, rows: Rows, ledger: Ledger, *, stage: str, step: str, fo
         medians = means = scales = np.zeros(0)
     cuts = equal_frequency_cuts(training, plan.n_bins)
     codes = bin_codes(plan.X, cuts)
-    made = Prepared(rows, Z, codes, ContingencyScores(codes[rows], plan.n_bins), medians, means, scales, cuts)
-    with _LOCK:
-        _KEPT[name] = made
-        while len(_KEPT) > 2 and len(_KEPT) * made.nbytes > _KEEP_BYTES:
-            _KEPT.popitem(last=False)
-    return made
+    return Prepared(rows, Z, codes, ContingencyScores(codes[rows], plan.n_bins), medians, means, scales, cuts)
 
 
 def learn_scale(training: Floats) -> tuple[Floats, Floats, Floats]:

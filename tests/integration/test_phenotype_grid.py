@@ -223,6 +223,8 @@ def test_bundles_predict_without_patients(planted, tmp_path):
     assert apparent[high.index][high].mean() > apparent[high.index][~high].mean() + 0.3
     assert model.percentile(apparent).between(0, 1).all()
     assert result.bundles["signal"]["cut"] == Y["signal"].median()
+    text = (tmp_path / "bundle.zip").read_bytes() + repr(result.bundles["signal"]).encode()
+    assert b"P00" not in text
     arrays = [item for item in result.bundles["signal"].values() if isinstance(item, np.ndarray)]
     assert all(len(array) != len(X) for array in arrays)
 
@@ -230,7 +232,7 @@ def test_bundles_predict_without_patients(planted, tmp_path):
 def test_workers_and_resume_change_no_byte(tmp_path, monkeypatch):
     X, Y, _ = cohort(n=60, p=30, seed=3)
     splits = draw_splits(X.index, np.arange(60) % 2, seed=3, n_outer=3, n_inner=3)
-    settings = {"classifiers": ("naive_bayes", "knn", "stacking"), "permutations": 20, "k": 5, "seed": 9}
+    settings = {"classifiers": ("naive_bayes", "knn", "stacking"), "permutations": 10, "k": 5, "seed": 9}
 
     def run(**more):
         return PhenotypeGrid(**settings, **more).run(X, Y, splits)
