@@ -3,13 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
-
-try:
-    __version__ = version("imrad")
-except PackageNotFoundError:
-    __version__ = "0+unknown"
 
 _DOORS = {
     "PhenotypeGrid": "imrad.phenotype",
@@ -23,10 +17,18 @@ _DOORS = {
     "run_config": "imrad.stages",
 }
 
-__all__ = ["__version__", *_DOORS]
+__all__ = [*_DOORS]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        # The package database takes longer to open than everything else that this import does.
+        from importlib import metadata
+
+        try:
+            return metadata.version("imrad")
+        except metadata.PackageNotFoundError:
+            return "0+unknown"
     if name in _DOORS:
         return getattr(import_module(_DOORS[name]), name)
     message = f"module 'imrad' has no attribute {name!r}"
