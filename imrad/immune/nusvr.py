@@ -53,41 +53,59 @@ def solve_many(
     """
     x = np.ascontiguousarray(design, dtype=np.float64)
     y = np.ascontiguousarray(mixtures, dtype=np.float64)
-    weights = np.empty((y.shape[0], len(nus), x.shape[1]))
-    certified = np.empty((y.shape[0], len(nus)), dtype=np.bool_)
-    _solve_all(x, y, np.asarray(nus, dtype=np.float64), float(cost), weights, certified)
-    return weights, certified
+    weights = np.empty((len(nus), y.shape[0], x.shape[1]))
+    certified = np.empty((len(nus), y.shape[0]), dtype=np.bool_)
+    offsets = y.mean(axis=1)
+    sizes = np.sort(np.abs(y - offsets[:, None]), axis=1)
+    spreads = np.maximum(sizes.mean(axis=1), 1e-8)
+    for number, nu in enumerate(nus):
+        tubes = sizes[:, min(y.shape[1] - 1, int((1.0 - nu) * y.shape[1]))]
+        starts = np.column_stack([offsets, tubes, spreads])
+        _solve_all(x, y, starts, float(nu), float(cost), weights[number], certified[number])
+    return weights.swapaxes(0, 1), certified.T
 
 
 @njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[misc]
-def _solve_all(x, y, nus, cost, weights, certified):  # type: ignore[no-untyped-def]
+def _solve_all(x, y, starts, nu, cost, weights, certified):  # type: ignore[no-untyped-def]
+    finished = np.empty(x.shape[1])
     for row in range(y.shape[0]):
-        for number in range(nus.shape[0]):
-            certified[row, number] = _solve(x, y[row], nus[number], cost, weights[row, number])
+        certified[row] = _solve(x, y[row], starts[row], nu, cost, weights[row], finished)
+        if certified[row]:
+            for a in range(x.shape[1]):
+                weights[row, a] = finished[a]
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz", "arcp"})  # type: ignore[misc]
-def _products(x, weight, tilt, load, matrix, vector):  # type: ignore[no-untyped-def]
-    """Accumulate I + X'TX and its borders (for b and e), and X'load."""
+def _products(x, inverse, matrix):  # type: ignore[no-untyped-def]
+    """Write the lower half of I + X'TX and its borders for the offset and the tube."""
     n, d = x.shape
     matrix[:] = 0.0
-    vector[:] = 0.0
     for i in range(n):
-        t, g, k = weight[i], tilt[i], load[i]
+        both, tilt = inverse[0, i] + inverse[1, i], inverse[0, i] - inverse[1, i]
         for a in range(d):
-            xa = x[i, a]
-            scaled = t * xa
+            scaled = both * x[i, a]
             for c in range(a + 1):
                 matrix[a, c] += scaled * x[i, c]
             matrix[d, a] += scaled
-            matrix[d + 1, a] += g * xa
-            vector[a] += k * xa
-        matrix[d, d] += t
-        matrix[d + 1, d] += g
-        matrix[d + 1, d + 1] += t
-        vector[d] += k
+            matrix[d + 1, a] += tilt * x[i, a]
+        matrix[d, d] += both
+        matrix[d + 1, d] += tilt
+        matrix[d + 1, d + 1] += both
     for a in range(d):
         matrix[a, a] += 1.0
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "reassoc"})  # type: ignore[misc]
+def _loaded(x, load, w, out):  # type: ignore[no-untyped-def]
+    """Write X'load - w and the sum of load."""
+    d = x.shape[1]
+    out[:] = 0.0
+    for a in range(d):
+        out[a] = -w[a]
+    for i in range(x.shape[0]):
+        for a in range(d):
+            out[a] += load[i] * x[i, a]
+        out[d] += load[i]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[misc]
@@ -131,151 +149,134 @@ def _times(x, w, out):  # type: ignore[no-untyped-def]
         out[i] = total
 
 
+# A side of the tube is four rows of `state`: the multipliers (alpha), their room below the bound,
+# the slack of the tube's constraint and what lies over it; `move` holds their steps likewise.
+
+
 @njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[misc]
-def _solve(x, y, nu, cost, answer):  # type: ignore[no-untyped-def] # noqa: C901
+def _start(state, rest, tube, cost, nu, spread):  # type: ignore[no-untyped-def]
+    for side in range(2):
+        sign = 1.0 - 2.0 * side
+        for i in range(rest.shape[0]):
+            gap = tube - sign * rest[i]
+            state[side, 0, i] = 0.5 * cost * nu
+            # Kept apart: cost - alpha would lose its last digits near the bound.
+            state[side, 1, i] = cost - 0.5 * cost * nu
+            state[side, 2, i] = max(gap, 0.0) + 0.5 * spread
+            state[side, 3, i] = max(-gap, 0.0) + 0.5 * spread
+
+
+@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[misc]
+def _push(state, cross, aim, tube, rest, inverse, push, load):  # type: ignore[no-untyped-def]
+    """Write the part of the multipliers' steps that depends on no other unknown; return its sums."""
+    total = 0.0
+    for side in range(2):
+        sign = 1.0 - 2.0 * side
+        for i in range(rest.shape[0]):
+            alpha, room, slack, over = state[side, 0, i], state[side, 1, i], state[side, 2, i], state[side, 3, i]
+            r_slack = aim - alpha * slack - cross[side, 0, i]
+            r_over = aim - room * over + cross[side, 1, i]
+            r_gap = tube - sign * rest[i] - slack + over
+            inverse[side, i] = 1.0 / (slack / alpha + over / room)
+            push[side, i] = (r_slack / alpha - r_over / room - r_gap) * inverse[side, i]
+            total += push[side, i] + alpha
+    for i in range(rest.shape[0]):
+        load[i] = push[0, i] - push[1, i] + state[0, 0, i] - state[1, 0, i]
+    return total
+
+
+@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[misc]
+def _direct(state, cross, aim, moved, shift, widen, inverse, push, move, reach):  # type: ignore[no-untyped-def]
+    """Write the steps of both sides; return the step length that keeps all positive."""
+    steepest = reach
+    for side in range(2):
+        sign = 1.0 - 2.0 * side
+        for i in range(moved.shape[0]):
+            alpha, room, slack, over = state[side, 0, i], state[side, 1, i], state[side, 2, i], state[side, 3, i]
+            da = push[side, i] - inverse[side, i] * (sign * (moved[i] + shift) + widen)
+            ds = (aim - alpha * slack - cross[side, 0, i] - slack * da) / alpha
+            do = (aim - room * over + cross[side, 1, i] + over * da) / room
+            move[side, 0, i] = da
+            move[side, 1, i] = -da
+            move[side, 2, i] = ds
+            move[side, 3, i] = do
+            steepest = max(steepest, max(max(-da / alpha, da / room), max(-ds / slack, -do / over)))
+    return reach / steepest
+
+
+@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[misc]
+def _gap(state, move, step):  # type: ignore[no-untyped-def]
+    """Return the mean complementarity product after a step."""
+    total = 0.0
+    for side in range(2):
+        for i in range(state.shape[2]):
+            for k in range(2):
+                here = state[side, k, i] + step * move[side, k, i]
+                total += here * (state[side, k + 2, i] + step * move[side, k + 2, i])
+    return total / (4.0 * state.shape[2])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[misc]
+def _advance(state, move, step, cross):  # type: ignore[no-untyped-def]
+    """Take a step, or with a step of zero write the second-order terms that the corrector needs."""
+    for side in range(2):
+        for i in range(state.shape[2]):
+            for k in range(4):
+                state[side, k, i] += step * move[side, k, i]
+            cross[side, 0, i] = move[side, 0, i] * move[side, 2, i] if step == 0.0 else 0.0
+            cross[side, 1, i] = move[side, 0, i] * move[side, 3, i] if step == 0.0 else 0.0
+
+
+@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[misc]
+def _solve(x, y, start, nu, cost, w, finished):  # type: ignore[no-untyped-def]
     n, d = x.shape
-    budget = cost * nu * n
-    w = np.zeros(d)
-    fitted = np.zeros(n)
-    b = np.mean(y)
-    magnitudes = np.sort(np.abs(y - b))
-    tube = magnitudes[min(n - 1, int((1.0 - nu) * n))]
-    spread = max(np.mean(magnitudes), 1e-8)
-    # Two sides a row: 0 above the tube (sign +1), 1 below it (sign -1).
-    alpha = np.full((2, n), 0.5 * cost * nu)
-    # cost - alpha, kept apart: the difference would lose its last digits near the bound.
-    room = np.full((2, n), cost - 0.5 * cost * nu)
-    slack = np.empty((2, n))
-    over = np.empty((2, n))
-    for i in range(n):
-        for side in range(2):
-            gap = tube - (y[i] - b) if side == 0 else tube + (y[i] - b)
-            slack[side, i] = max(gap, 0.0) + 0.5 * spread
-            over[side, i] = max(-gap, 0.0) + 0.5 * spread
-    inverse = np.empty((2, n))
-    push = np.empty((2, n))
-    d_alpha = np.empty((2, n))
-    d_slack = np.zeros((2, n))
-    d_over = np.zeros((2, n))
-    weight = np.empty(n)
-    tilt = np.empty(n)
-    load = np.empty(n)
-    moved = np.empty(n)
-    matrix = np.empty((d + 2, d + 2))
-    vector = np.empty(d + 2)
-    right = np.empty(d + 2)
+    b, tube, spread = start[0], start[1], start[2]
+    fitted, rest = np.zeros(n), y - b
+    w[:] = 0.0
+    state, move, cross = np.empty((2, 4, n)), np.zeros((2, 4, n)), np.zeros((2, 2, n))
+    inverse, push = np.empty((2, n)), np.empty((2, n))
+    load, moved = np.empty(n), np.empty(n)
+    matrix, right = np.empty((d + 2, d + 2)), np.empty(d + 2)
+    _start(state, rest, tube, cost, nu, spread)
     next_try = 1e-3 * spread * cost
     for _ in range(MAX_STEPS):
-        mu = 0.0
-        for side in range(2):
-            for i in range(n):
-                mu += alpha[side, i] * slack[side, i] + room[side, i] * over[side, i]
-        mu /= 4.0 * n
+        mu = _gap(state, move, 0.0)
         if mu < next_try:
-            if _finish(x, y, nu, cost, alpha, room, slack, over, answer):
+            if _finish(x, y, nu, cost, state, finished):
                 return True
-            next_try = mu * 0.05
-        if mu < 1e-15 * max(1.0, spread):
-            break
+            if mu < 1e-15 * max(1.0, spread):
+                return False
+            next_try = max(mu * 0.05, 1e-15 * max(1.0, spread))
+        aim, step = 0.0, 1.0
+        # Mehrotra's predictor (phase 0) and corrector (phase 1) share one factorisation.
         for phase in range(2):
+            total = _push(state, cross, aim, tube, rest, inverse, push, load)
             if phase == 0:
-                aim = 0.0
-            for side in range(2):
-                for i in range(n):
-                    free = room[side, i]
-                    r_slack = aim - alpha[side, i] * slack[side, i]
-                    r_over = aim - free * over[side, i]
-                    if phase == 1:
-                        r_slack -= d_alpha[side, i] * d_slack[side, i]
-                        r_over += d_alpha[side, i] * d_over[side, i]
-                    else:
-                        inverse[side, i] = 1.0 / (slack[side, i] / alpha[side, i] + over[side, i] / free)
-                    sign = 1.0 if side == 0 else -1.0
-                    r_gap = tube - sign * (y[i] - fitted[i] - b) - slack[side, i] + over[side, i]
-                    push[side, i] = (r_slack / alpha[side, i] - r_over / free - r_gap) * inverse[side, i]
-            total = 0.0
-            balance = 0.0
-            both = 0.0
-            for i in range(n):
-                if phase == 0:
-                    weight[i] = inverse[0, i] + inverse[1, i]
-                    tilt[i] = inverse[0, i] - inverse[1, i]
-                load[i] = push[0, i] - push[1, i] + alpha[0, i] - alpha[1, i]
-                total += alpha[0, i] + alpha[1, i]
-                both += push[0, i] + push[1, i]
-            if phase == 0:
-                _products(x, weight, tilt, load, matrix, vector)
-                ok = _factor(matrix)
-                if not ok:
-                    answer[:] = w
+                _products(x, inverse, matrix)
+                if not _factor(matrix):
                     return False
-            else:
-                vector[:] = 0.0
-                for i in range(n):
-                    for a in range(d):
-                        vector[a] += load[i] * x[i, a]
-                    vector[d] += load[i]
-            for a in range(d):
-                right[a] = vector[a] - w[a]
-            right[d] = vector[d] + balance
-            right[d + 1] = both + total - budget
+            _loaded(x, load, w, right)
+            right[d + 1] = total - cost * nu * n
             _back(matrix, right)
-            _times(x, right[:d], moved)
-            step = 1.0
+            _times(x, right, moved)
             reach = 0.9999 if phase == 0 else min(max(0.995, 1.0 - mu), 0.999999)
-            for side in range(2):
-                sign = 1.0 if side == 0 else -1.0
-                for i in range(n):
-                    free = room[side, i]
-                    change = sign * (moved[i] + right[d]) + right[d + 1]
-                    da = push[side, i] - inverse[side, i] * change
-                    r_slack = aim - alpha[side, i] * slack[side, i]
-                    r_over = aim - free * over[side, i]
-                    if phase == 1:
-                        r_slack -= d_alpha[side, i] * d_slack[side, i]
-                        r_over += d_alpha[side, i] * d_over[side, i]
-                    ds = (r_slack - slack[side, i] * da) / alpha[side, i]
-                    do = (r_over + over[side, i] * da) / free
-                    d_alpha[side, i] = da
-                    d_slack[side, i] = ds
-                    d_over[side, i] = do
-                    if da < 0.0 and -step * da > reach * alpha[side, i]:
-                        step = -reach * alpha[side, i] / da
-                    if da > 0.0 and step * da > reach * free:
-                        step = reach * free / da
-                    if ds < 0.0 and -step * ds > reach * slack[side, i]:
-                        step = -reach * slack[side, i] / ds
-                    if do < 0.0 and -step * do > reach * over[side, i]:
-                        step = -reach * over[side, i] / do
+            step = _direct(state, cross, aim, moved, right[d], right[d + 1], inverse, push, move, reach)
             if phase == 0:
-                ahead = 0.0
-                for side in range(2):
-                    for i in range(n):
-                        a_new = alpha[side, i] + step * d_alpha[side, i]
-                        ahead += a_new * (slack[side, i] + step * d_slack[side, i])
-                        ahead += (room[side, i] - step * d_alpha[side, i]) * (over[side, i] + step * d_over[side, i])
-                ratio = ahead / (4.0 * n * mu)
-                aim = ratio * ratio * ratio * mu
+                aim = (_gap(state, move, step) / mu) ** 3 * mu
+                _advance(state, move, 0.0, cross)
+        _advance(state, move, step, cross)
         for a in range(d):
             w[a] += step * right[a]
         b += step * right[d]
         tube += step * right[d + 1]
         for i in range(n):
             fitted[i] += step * moved[i]
-        for side in range(2):
-            for i in range(n):
-                alpha[side, i] += step * d_alpha[side, i]
-                room[side, i] -= step * d_alpha[side, i]
-                slack[side, i] += step * d_slack[side, i]
-                over[side, i] += step * d_over[side, i]
-    if _finish(x, y, nu, cost, alpha, room, slack, over, answer):
-        return True
-    answer[:] = w
+            rest[i] = y[i] - fitted[i] - b
     return False
 
 
 @njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[misc]
-def _finish(x, y, nu, cost, alpha, room, slack, over, answer):  # type: ignore[no-untyped-def] # noqa: C901
+def _finish(x, y, nu, cost, point, answer):  # type: ignore[no-untyped-def] # noqa: C901
     """Guess the active set, solve its linear system, repair the guess a few times, and certify.
 
     The upper edge of the tube (b + e) and the lower one (b - e) are unknowns of their own. Each
@@ -288,10 +289,8 @@ def _finish(x, y, nu, cost, alpha, room, slack, over, answer):  # type: ignore[n
     for i in range(n):
         for side in range(2):
             facing = 1 if side == 0 else -1
-            if room[side, i] < over[side, i] and alpha[side, i] > slack[side, i]:
-                state[i] = 2 * facing
-            elif alpha[side, i] > slack[side, i]:
-                state[i] = facing
+            if point[side, 0, i] > point[side, 2, i]:
+                state[i] = 2 * facing if point[side, 1, i] < point[side, 3, i] else facing
     rest = np.empty(n)
     base = np.empty(d)
     rows = np.empty(n, dtype=np.int64)

@@ -28,6 +28,8 @@ _STAR_SUFFIX = "star_gene_counts.tsv"
 _LABELS = ("hugo_symbol", "gene_name", "symbol", "gene_symbol", "genesymbol", "hgnc_symbol", "name", "gene", "gene_id")
 _ANNOTATION = (*_LABELS, "entrez_gene_id", "entrez_id", "description", "gene_type", "id", "cytoband", "ensembl_id")
 _CHUNK_CELLS = 4_000_000
+# Until version 3 pandas reads floats to the last digit only when told to.
+_EXACT = {"float_precision": "round_trip"} if int(pd.__version__.split(".")[0]) < 3 else {}
 _MISSING = ["", "NA", "NaN", "nan", "N/A", "null", "NULL", "None", "#N/A"]
 
 
@@ -210,7 +212,7 @@ def _read_text(source: Path) -> pd.DataFrame:
             keep_default_na=False,
             na_values={number: _MISSING for number in kept},
             chunksize=max(1, _CHUNK_CELLS // width),
-            float_precision="round_trip",
+            **_EXACT,
         )
         for chunk in chunks:
             text = [names[number] for number in kept if not pd.api.types.is_numeric_dtype(chunk[number].dtype)]
