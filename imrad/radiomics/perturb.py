@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from imrad.exceptions import RegionError
 from imrad.radiomics.geometry import Box, Grid, Mask, bounding_box
-from imrad.radiomics.kernels import jit
+from imrad.radiomics.sampling import sample_image, sample_mask, spline, supervoxels
 from imrad.seeds import child_seed, generator
 
 __all__ = ["KINDS", "Kind", "Perturbation", "Perturber", "draw_perturbations", "shuffle_voxels"]
@@ -36,8 +36,8 @@ SUPERVOXEL_MM3, SUPERVOXELS, SUPERVOXEL_VOXELS = 250.0, 64, 20
 NEVER, ALWAYS = 0.2, 0.9
 # Difference of intensity, as a fraction of the image's range, that counts like one side of a supervoxel.
 LIKENESS = 0.1
-# Voxels beyond which a cubic spline's coefficients do not feel the border: 0.268 ** 6 is 4e-4.
-SUPPORT = 6
+# Voxels kept around what is sampled; with the pad, the region's spline feels the crop by less than 0.268 ** 7 = 1e-4.
+SUPPORT = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,17 +172,29 @@ class Perturber:
         """
         mask = self._redrawn(change)
         box = bounding_box(mask)
-        moved, inside, grid = self._values, mask, self._grid
+        if box is None:
+            raise _nothing_left(change)
+        values = self._values
         if change.noise:
-            draw = generator(change.seed, "noise").standard_normal(moved.shape, dtype=np.float32)
-            moved = moved + np.float32(self.noise_level) * draw
-        if box is not None and (change.rotation_deg or any(change.shift) or self._spacing != self._grid.spacing_mm):
-            grid = self._target(box, change)
-            coefficients = _spline(moved) if change.noise else self._coefficients
-            moved, inside = _moved(coefficients, mask, *self._index_map(box, change, grid), grid.shape)
-        if not inside.any():
-            message = f"perturbation {change.number} leaves nothing of the region; it is too small to be perturbed"
-            raise RegionError(message)
+            draw = generator(change.seed, "noise").standard_normal(values.shape, dtype=np.float32)
+            values = values + np.float32(self.noise_level) * draw
+        if not change.rotation_deg and not any(change.shift) and self._spacing == self._grid.spacing_mm:
+            return self._grid.image(self._typed(values)), self._grid.image(mask.astype(np.uint8))
+        target = self._target(box, change)
+        matrix, offset = self._index_map(box, change, target)
+        inside = sample_mask(mask, matrix, offset, target.shape)
+        found = bounding_box(inside)
+        if found is None:
+            raise _nothing_left(change)
+        kept: Box = tuple(  # type: ignore[assignment]
+            (max(0, low - self._pad), min(n, high + self._pad))
+            for (low, high), n in zip(found, target.shape, strict=True)
+        )
+        inside = inside[tuple(slice(*ends) for ends in kept)]
+        offset = offset + matrix @ np.array([low for low, _ in kept], dtype=float)
+        coefficients = spline(values) if change.noise else self._coefficients
+        grid = target.cropped(kept)
+        moved = sample_image(coefficients, matrix, offset, grid.shape)
         return grid.image(self._typed(moved)), grid.image(inside.astype(np.uint8))
 
     def all(self, changes: list[Perturbation]) -> Iterator[tuple[sitk.Image, sitk.Image]]:
@@ -207,7 +219,7 @@ class Perturber:
 
     @cached_property
     def _coefficients(self) -> NDArray[np.float32]:
-        return _spline(self._values)
+        return spline(self._values)
 
     @cached_property
     def _supervoxels(self) -> tuple[tuple[slice, ...], NDArray[np.int32], NDArray[np.float64]]:
@@ -223,7 +235,7 @@ class Perturber:
         values, mask = self._values[cut], self._mask[cut]
         low, high = np.percentile(values, [1, 99])
         scaled = np.clip((values - low) / max(float(high - low), 1e-6), 0, 1)
-        labels: NDArray[np.int32] = _divide(scaled, np.asarray(self._grid.sampling_mm), side_mm, LIKENESS, 3)
+        labels: NDArray[np.int32] = supervoxels(scaled, np.asarray(self._grid.sampling_mm), side_mm, LIKENESS, 2)
         whole = np.bincount(labels.ravel())
         inside = np.bincount(labels.ravel(), weights=mask.ravel(), minlength=whole.size)
         return cut, labels, inside / np.maximum(whole, 1)
@@ -280,163 +292,49 @@ class Perturber:
         )
 
 
+def _nothing_left(change: Perturbation) -> RegionError:
+    message = f"perturbation {change.number} leaves nothing of the region; it is too small to be perturbed"
+    return RegionError(message)
+
+
 def _resized(mask: Mask, change: Perturbation) -> Mask:
     """Grow or shrink a region to a volume, layer by layer; the last layer's voxels are drawn at random."""
-    from scipy.ndimage import binary_dilation, binary_erosion
-
+    box = bounding_box(mask)
     n = int(np.count_nonzero(mask))
     wanted = min(max(1, round(n * (1 + change.volume))), mask.size)
+    if box is None or wanted == n:
+        return mask
     grown = wanted > n
-    layer, resized = np.zeros_like(mask), mask
+    cut = tuple(slice(max(0, low - 8), min(size, high + 8)) for (low, high), size in zip(box, mask.shape, strict=True))
+    part = mask[cut]
+    layer = np.zeros_like(part)
     while n != wanted:
-        following = binary_dilation(resized) if grown else binary_erosion(resized, border_value=1)
+        following = _grown(part) if grown else ~_grown(~part)
         count = int(np.count_nonzero(following))
         if count == n:
-            return resized
-        layer = following ^ resized
+            break
+        layer = following ^ part
         if (count > wanted) == grown:
             break
-        resized, n = following, count
-    rim = np.flatnonzero(layer) if n != wanted else np.empty(0, dtype=int)
-    chosen = generator(change.seed, "volume").permutation(rim)[: abs(wanted - n)]
-    resized = resized.copy()
-    resized.ravel()[chosen] = grown
+        part, n = following, count
+        layer = np.zeros_like(part)
+    part = part.copy()
+    rim = np.flatnonzero(layer)
+    part.ravel()[generator(change.seed, "volume").permutation(rim)[: abs(wanted - n)]] = grown
+    resized = mask.copy()
+    resized[cut] = part
     return resized
 
 
-def _spline(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    from scipy.ndimage import spline_filter
-
-    coefficients: NDArray[np.float32] = spline_filter(values, order=3, output=np.float32, mode="mirror")
-    return coefficients
-
-
-@jit
-def _weights(at: float, n: int, where: Any, weights: Any) -> None:
-    """Write the four indices, mirrored at the ends, and weights of the cubic B-spline around a place."""
-    first = int(np.floor(at)) - 1
-    t = at - np.floor(at)
-    weights[0] = (1 - t) ** 3 / 6
-    weights[1] = (4 - 6 * t * t + 3 * t * t * t) / 6
-    weights[2] = (4 - 6 * (1 - t) ** 2 + 3 * (1 - t) ** 3) / 6
-    weights[3] = t * t * t / 6
-    for tap in range(4):
-        index = first + tap
-        if n == 1:
-            index = 0
-        else:
-            period = 2 * (n - 1)
-            index = index % period
-            if index >= n:
-                index = period - index
-        where[tap] = index
-
-
-@jit
-def _moved(coefficients: Any, mask: Any, matrix: Any, offset: Any, shape: Any) -> Any:
-    """Sample image (cubic spline) and mask (trilinear, at least one half) where a target grid's voxels lie.
-
-    The map turns within slices: `matrix` mixes y with x, and leaves z to itself.
-    """
-    depth, height, width = coefficients.shape
-    moved = np.empty(shape, np.float32)
-    inside = np.zeros(shape, np.bool_)
-    plane = np.empty((height, width), np.float32)
-    where_y, where_x = np.empty(4, np.int64), np.empty(4, np.int64)
-    wy, wx = np.empty(4), np.empty(4)
-    for z in range(shape[0]):
-        at_z = matrix[0, 0] * z + offset[0]
-        _weights(at_z, depth, where_y, wy)
-        for y in range(height):
-            for x in range(width):
-                plane[y, x] = (
-                    wy[0] * coefficients[where_y[0], y, x]
-                    + wy[1] * coefficients[where_y[1], y, x]
-                    + wy[2] * coefficients[where_y[2], y, x]
-                    + wy[3] * coefficients[where_y[3], y, x]
-                )
-        low_z = int(np.floor(at_z))
-        t_z = at_z - low_z
-        for y in range(shape[1]):
-            for x in range(shape[2]):
-                at_y = matrix[1, 1] * y + matrix[1, 2] * x + offset[1]
-                at_x = matrix[2, 1] * y + matrix[2, 2] * x + offset[2]
-                _weights(at_y, height, where_y, wy)
-                _weights(at_x, width, where_x, wx)
-                total = 0.0
-                for i in range(4):
-                    row = where_y[i]
-                    total += wy[i] * (
-                        wx[0] * plane[row, where_x[0]]
-                        + wx[1] * plane[row, where_x[1]]
-                        + wx[2] * plane[row, where_x[2]]
-                        + wx[3] * plane[row, where_x[3]]
-                    )
-                moved[z, y, x] = total
-                low_y, low_x = int(np.floor(at_y)), int(np.floor(at_x))
-                t_y, t_x = at_y - low_y, at_x - low_x
-                share = 0.0
-                for k in range(8):
-                    dz, dy, dx = k >> 2, (k >> 1) & 1, k & 1
-                    iz, iy, ix = low_z + dz, low_y + dy, low_x + dx
-                    if 0 <= iz < depth and 0 <= iy < height and 0 <= ix < width and mask[iz, iy, ix]:
-                        share += (t_z if dz else 1 - t_z) * (t_y if dy else 1 - t_y) * (t_x if dx else 1 - t_x)
-                inside[z, y, x] = share >= 0.5
-    return moved, inside
-
-
-@jit
-def _divide(values: Any, sampling_mm: Any, side_mm: float, likeness: float, rounds: int) -> Any:
-    """Divide an image into supervoxels of about a side's size that follow its edges (SLIC).
-
-    Each round gives every voxel to the nearest of the centres around it, by squared distance over
-    `side_mm` plus squared difference of value over `likeness`, and moves centres to their voxels' means.
-    """
-    shape = np.array(values.shape)
-    step = sampling_mm / side_mm
-    counts = np.maximum(1, np.rint(shape * step)).astype(np.int64)
-    reach = shape / counts + 1
-    centres = np.empty((counts.prod(), 4))
-    for c in range(len(centres)):
-        cell = np.array([c // (counts[1] * counts[2]), (c // counts[2]) % counts[1], c % counts[2]])
-        centres[c, :3] = (cell + 0.5) * shape / counts - 0.5
-        z, y, x = centres[c, :3]
-        centres[c, 3] = values[int(z + 0.5), int(y + 0.5), int(x + 0.5)]
-    labels = np.zeros(values.shape, np.int32)
-    for _ in range(rounds):
-        _give(values, centres, reach, step, likeness, labels)
-        sums = np.zeros((len(centres), 5))
-        for z in range(shape[0]):
-            for y in range(shape[1]):
-                for x in range(shape[2]):
-                    row = sums[labels[z, y, x]]
-                    row[0] += z
-                    row[1] += y
-                    row[2] += x
-                    row[3] += values[z, y, x]
-                    row[4] += 1
-        for c in range(len(centres)):
-            if sums[c, 4] > 0:
-                centres[c] = sums[c, :4] / sums[c, 4]
-    return labels
-
-
-@jit
-def _give(values: Any, centres: Any, reach: Any, step: Any, likeness: float, labels: Any) -> None:
-    """Give every voxel to the nearest centre."""
-    shape = values.shape
-    nearest = np.full(shape, np.inf, np.float32)
-    for c in range(len(centres)):
-        at_z, at_y, at_x, value = centres[c]
-        for z in range(max(0, int(at_z - reach[0])), min(shape[0], int(at_z + reach[0]) + 2)):
-            far_z = ((z - at_z) * step[0]) ** 2
-            for y in range(max(0, int(at_y - reach[1])), min(shape[1], int(at_y + reach[1]) + 2)):
-                far_y = far_z + ((y - at_y) * step[1]) ** 2
-                for x in range(max(0, int(at_x - reach[2])), min(shape[2], int(at_x + reach[2]) + 2)):
-                    far = np.float32(far_y + ((x - at_x) * step[2]) ** 2 + ((values[z, y, x] - value) / likeness) ** 2)
-                    if far < nearest[z, y, x]:
-                        nearest[z, y, x] = far
-                        labels[z, y, x] = c
+def _grown(mask: Mask) -> Mask:
+    """Add the voxels that share a face with the region."""
+    grown = mask.copy()
+    for axis in range(3):
+        ahead, behind = [slice(None)] * 3, [slice(None)] * 3
+        ahead[axis], behind[axis] = slice(1, None), slice(None, -1)
+        grown[tuple(ahead)] |= mask[tuple(behind)]
+        grown[tuple(behind)] |= mask[tuple(ahead)]
+    return grown
 
 
 def shuffle_voxels(image: sitk.Image, mask: Mask, seed: int) -> sitk.Image:
