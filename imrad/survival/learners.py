@@ -310,16 +310,16 @@ class SuperPC(_Learner):
         self.selected_ = np.argsort(-np.abs(self.scores_), kind="stable")[: self.k]
         _, _, right = np.linalg.svd(columns[:, self.selected_], full_matrices=False)
         self.components_ = right[: self.n_components]
-        self.model_ = CoxPH(ridge=1e-8).fit(self.transform(X), (time, event))
+        self.model_ = CoxPH(ridge=1e-8).fit(self.components(X), (time, event))
         return self
 
-    def transform(self, X: Any) -> FloatArray:
+    def components(self, X: Any) -> FloatArray:
         """Return the components of patients, shape (n_patients, n_components)."""
         columns = (X - self.centre_) / self.scale_
         return np.asarray(columns[:, self.selected_] @ self.components_.T)
 
     def _risk(self, X: FloatArray) -> FloatArray:
-        return self.model_.predict(self.transform(X))
+        return self.model_.predict(self.components(X))
 
 
 def cox_scores(columns: FloatArray, time: FloatArray, event: BoolArray) -> FloatArray:

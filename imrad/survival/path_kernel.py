@@ -100,9 +100,9 @@ def _metric(begin, m, members, X, block, single, means, hessian, curvature, expo
 
     It is kept in single precision: it only sets the metric of a step, never where the steps end.
     """
-    n = X.shape[0]
+    n = X.shape[1]
     for a in range(begin, m):
-        column = X[:, members[a]]
+        column = X[members[a]]
         for i in range(n):
             block[a, i] = column[i]
             single[a, i] = column[i]
@@ -214,7 +214,7 @@ def _enter(X, residual, gradient, reference, known, bound, inside, usable, membe
     A column of unit variance cannot have changed its gradient by more than the residuals' root mean
     square change, so only columns within that reach of the bound are looked at.
     """
-    n, p = X.shape
+    p, n = X.shape
     reach = 0.0
     doubtful = 0
     if known:
@@ -225,12 +225,12 @@ def _enter(X, residual, gradient, reference, known, bound, inside, usable, membe
             if not inside[j] and usable[j] and abs(gradient[j]) + reach > bound[j]:
                 doubtful += 1
     if not known or doubtful > p // 3:
-        gradient[:] = np.dot(residual, X) / n
+        gradient[:] = np.dot(X, residual) / n
         reference[:] = residual
         reach = 0.0
     for j in range(p):
         if not inside[j] and usable[j] and abs(gradient[j]) + reach > bound[j]:
-            slope = gradient[j] if reach == 0.0 else np.dot(X[:, j], residual) / n
+            slope = gradient[j] if reach == 0.0 else np.dot(X[j], residual) / n
             if abs(slope) > bound[j] * (1 + 1e-7):
                 members[m] = j
                 inside[j] = True
@@ -258,12 +258,14 @@ def solve_path(  # type: ignore[no-untyped-def] # noqa: C901 # pragma: no cover
     deviance_gain,
     least_steps,
 ):
-    """Return standardised coefficients (p, n_steps), log likelihoods, the null one, steps done, and a status.
+    """Solve for all penalties, X with one row a column of the design.
+
+    Returns standardised coefficients (p, n_steps), log likelihoods, the null one, steps done, and a status.
 
     `lambdas` holds the penalties, or where they are not `given` the ratio of the path's end to its
     beginning, and is filled. Status 1 means that an unpenalised column separates the outcome.
     """
-    n, p = X.shape
+    p, n = X.shape
     n_times = len(first)
     n_steps = len(lambdas)
     coef = np.zeros((p, n_steps))
@@ -410,9 +412,11 @@ def solve_path(  # type: ignore[no-untyped-def] # noqa: C901 # pragma: no cover
                 else:
                     eta[:] = trial_eta
                     value = trial
-            for a in range(n_free):
-                if family > 0 and abs(beta[members[a]]) > 40.0:
-                    return coef, likelihoods, null, 0, 1
+            if opening and family > 0:
+                for a in range(n_free):
+                    # A hazard or odds ratio of thousands per SD that still grows: there is no maximum.
+                    if abs(beta[members[a]]) > 9.0 and not (family == 1 and members[a] == p - 1):
+                        return coef, likelihoods, null, 0, 1
             if largest < (tol if looked else coarse):
                 if frozen:
                     if largest < tol:
@@ -445,7 +449,7 @@ def solve_path(  # type: ignore[no-untyped-def] # noqa: C901 # pragma: no cover
             previous = largest
         if opening:
             if not given:
-                gradient[:] = np.dot(residual, X) / n
+                gradient[:] = np.dot(X, residual) / n
                 reference[:] = residual
                 known = True
                 top = 0.0

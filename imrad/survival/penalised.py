@@ -208,7 +208,7 @@ def fit_path(
     steps = np.sort(np.asarray(lambdas, dtype=float))[::-1].copy() if lambdas is not None else np.full(n_lambdas, ratio)
     coef, log_likelihood, null, n_done, status = solve_path(
         problem.family,
-        problem.columns,
+        np.ascontiguousarray(problem.columns.T),
         problem.target,
         problem.weight,
         problem.first,

@@ -139,7 +139,7 @@ def test_supervised_principal_components():
         # superpc takes z-scores of all rows as they are: the model must not scale them again.
         model = SuperPC(k=k, n_components=3, standardise=False).fit(X[train], (time[train], event[train]))
         assert {features[j] for j in model.selected_} == set(expected["which_features"])
-        scores = model.transform(X[test])
+        scores = model.components(X[test])
         reference = np.array(expected["v_pred_test"])
         for j in range(3):
             assert abs(np.corrcoef(scores[:, j], reference[:, j])[0, 1]) > 1 - 1e-6
