@@ -14,7 +14,7 @@ import pandas as pd
 
 from imrad.exceptions import InputError
 
-__all__ = ["open_text", "read_expression", "read_table"]
+__all__ = ["EXACT", "open_text", "read_expression", "read_table"]
 
 _STAR_VALUES = (
     "unstranded",
@@ -29,7 +29,7 @@ _LABELS = ("hugo_symbol", "gene_name", "symbol", "gene_symbol", "genesymbol", "h
 _ANNOTATION = (*_LABELS, "entrez_gene_id", "entrez_id", "description", "gene_type", "id", "cytoband", "ensembl_id")
 _CHUNK_CELLS = 4_000_000
 # Until version 3 pandas reads floats to the last digit only when told to.
-_EXACT = {"float_precision": "round_trip"} if int(pd.__version__.split(".")[0]) < 3 else {}
+EXACT: dict[str, Any] = {"float_precision": "round_trip"} if int(pd.__version__.split(".")[0]) < 3 else {}
 _MISSING = ["", "NA", "NaN", "nan", "N/A", "null", "NULL", "None", "#N/A"]
 
 
@@ -136,7 +136,7 @@ def _star_table(path: Path, value: str) -> pd.DataFrame:
     with open_text(path) as handle:
         lines = (line for line in handle if not line.startswith("#"))
         try:
-            table = pd.read_csv(io.StringIO("".join(lines)), sep="\t", usecols=["gene_id", "gene_name", value])
+            table = pd.read_csv(io.StringIO("".join(lines)), sep="\t", usecols=["gene_id", "gene_name", value], **EXACT)
         except (ValueError, EOFError, OSError) as error:
             message = f"STAR-counts file {path} cannot be read ({error}); download it again"
             raise InputError(message) from error
@@ -212,7 +212,7 @@ def _read_text(source: Path) -> pd.DataFrame:
             keep_default_na=False,
             na_values={number: _MISSING for number in kept},
             chunksize=max(1, _CHUNK_CELLS // width),
-            **_EXACT,
+            **EXACT,
         )
         for chunk in chunks:
             text = [names[number] for number in kept if not pd.api.types.is_numeric_dtype(chunk[number].dtype)]
@@ -287,7 +287,7 @@ def read_table(path: str | Path, what: str) -> pd.DataFrame:
         with open_text(source) as handle:
             skip, header, _ = _head(handle)
         sep = "\t" if "\t" in header else ("," if "," in header else ";")
-        return pd.read_csv(source, sep=sep, skiprows=skip, compression="gzip" if _zipped(source) else None)
+        return pd.read_csv(source, sep=sep, skiprows=skip, compression="gzip" if _zipped(source) else None, **EXACT)
     except (ValueError, OSError, EOFError) as error:
         message = f"{what} {source} cannot be read ({error}); give csv, tsv or Parquet with a header and rows"
         raise InputError(message) from error

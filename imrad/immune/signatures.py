@@ -16,6 +16,7 @@ import pandas as pd
 
 from imrad.content import digest
 from imrad.exceptions import InputError, ScoreError
+from imrad.immune.reading import EXACT
 from imrad.immune.targets import LM22_CELLS, canonical_cell
 
 __all__ = [
@@ -199,7 +200,7 @@ def read_signature(source: str | Path | pd.DataFrame | Signature | None = None) 
     if isinstance(source, Signature):
         return source
     if source is None or (isinstance(source, str) and source.upper() == "TIL10"):
-        table = pd.read_csv(io.BytesIO(_data("til10.csv")), index_col=0)
+        table = pd.read_csv(io.BytesIO(_data("til10.csv")), index_col=0, **EXACT)
         return _checked(table, "TIL10")
     if isinstance(source, pd.DataFrame):
         return _checked(source, "signature")
@@ -216,7 +217,7 @@ def read_signature(source: str | Path | pd.DataFrame | Signature | None = None) 
         message = f"signature file {path} is not a text table; save the matrix as tab- or comma-separated text"
         raise InputError(message) from error
     head = text.split("\n", 1)[0]
-    table = pd.read_csv(io.StringIO(text), sep="\t" if "\t" in head else ",", index_col=0)
+    table = pd.read_csv(io.StringIO(text), sep="\t" if "\t" in head else ",", index_col=0, **EXACT)
     return _checked(table, path.name.split(".")[0])
 
 
