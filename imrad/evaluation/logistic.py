@@ -14,7 +14,7 @@ from imrad.evaluation.outcomes import FloatArray, binary_outcome, finite
 from imrad.evaluation.roc import auc
 from imrad.exceptions import FitError
 
-__all__ = ["LogisticFit", "fit_logistic", "gini_mean_difference"]
+__all__ = ["LogisticFit", "fit_each_column", "fit_logistic", "gini_mean_difference"]
 
 
 @dataclass(frozen=True)
@@ -200,6 +200,61 @@ def fit_logistic(
     return LogisticFit(
         ["(Intercept)", *labels], back @ coef, covariance, loglik, null, design, y, case, shift, separated
     )
+
+
+def fit_each_column(
+    outcome: npt.ArrayLike, columns: npt.ArrayLike, *, standardise: bool = True
+) -> tuple[FloatArray, FloatArray]:
+    """Fit a logistic regression on each column alone, all at once.
+
+    Parameters
+    ----------
+    outcome : array_like of bool or 0/1, shape (n_patients,)
+    columns : array_like, shape (n_patients, n_columns)
+        Missing values are left out, column by column.
+    standardise : bool
+        Coefficients per standard deviation (of n) instead of per unit.
+
+    Returns
+    -------
+    coef, se : ndarray, shape (n_columns,)
+        NaN where a class is empty, the column is constant or it separates the classes.
+    """
+    y = binary_outcome(outcome).astype(float)[:, None]
+    x = np.asarray(columns, dtype=float).reshape(len(y), -1)
+    known = np.isfinite(x)
+    n = known.sum(axis=0)
+    positive = (known * y).sum(axis=0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mean = np.where(known, x, 0.0).sum(axis=0) / n
+        sd = np.sqrt(np.where(known, (x - mean) ** 2, 0.0).sum(axis=0) / n)
+        possible = (positive > 0) & (positive < n) & (sd > 1e-12 * np.abs(mean))
+        z = np.where(known & possible, (x - mean) / np.where(possible, sd, 1.0), 0.0)
+        start = np.where(possible, np.log(positive / np.maximum(n - positive, 1)), 0.0)
+    coef = np.vstack([start, np.zeros(len(start))])
+    determinant = information = np.ones((3, len(start)))
+    for _ in range(40):
+        p = special.expit(coef[0] + z * coef[1])
+        weight = known * p * (1 - p)
+        residual = known * (y - p)
+        information = np.array([weight.sum(axis=0), (weight * z).sum(axis=0), (weight * z * z).sum(axis=0)])
+        determinant = np.maximum(information[0] * information[2] - information[1] ** 2, 1e-300)
+        slope = np.array([residual.sum(axis=0), (residual * z).sum(axis=0)])
+        step = np.array(
+            [
+                information[2] * slope[0] - information[1] * slope[1],
+                information[0] * slope[1] - information[1] * slope[0],
+            ]
+        )
+        step = np.clip(step / determinant, -2.0, 2.0)
+        coef = coef + step
+        if np.abs(step[:, possible]).max(initial=0.0) < 1e-10:
+            break
+    fine = possible & (np.abs(step).max(axis=0) < 1e-6) & (np.abs(coef[1]) < 30)
+    unit = np.ones(len(sd)) if standardise else sd
+    with np.errstate(divide="ignore", invalid="ignore"):
+        se = np.sqrt(information[0] / determinant) / unit
+        return np.where(fine, coef[1] / unit, np.nan), np.where(fine, se, np.nan)
 
 
 def _newton(

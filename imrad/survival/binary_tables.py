@@ -11,19 +11,17 @@ import pandas as pd
 from scipy import stats
 
 from imrad.evaluation.bootstrap import corrected_interval, percentile_interval
-from imrad.evaluation.contingency import chi_square, cross_table, fisher_exact
 from imrad.evaluation.logistic import fit_logistic
-from imrad.evaluation.multiplicity import adjust
 from imrad.evaluation.net_benefit import decision_curve, reclassification
 from imrad.evaluation.outcomes import BoolArray, FloatArray
 from imrad.evaluation.roc import auc
-from imrad.evaluation.two_group import screen
 from imrad.exceptions import FitError
 from imrad.survival.binary_tasks import GRID, INDICES, THRESHOLDS, BinaryData, _curve, _indices
 from imrad.survival.fusion_tasks import IMRAD, Task
 from imrad.survival.nomogram import binary_nomogram
+from imrad.survival.univariable import univariable_table
 
-__all__ = ["EVENTS_PER_CANDIDATE", "FinishedBinary", "summarise_binary", "univariable_table"]
+__all__ = ["EVENTS_PER_CANDIDATE", "FinishedBinary", "summarise_binary"]
 
 CANDIDATE, REFERENCE = "Clinical+ImRad", "Clinical"
 EVENTS_PER_CANDIDATE = 10
@@ -98,7 +96,10 @@ def summarise_binary(done: FinishedBinary) -> dict[str, Any]:
         "calibration": _calibration(done),
         "net_benefit": _net_benefit(done),
         "reclassification": _reclassification(done),
-        "univariable": univariable_table(done.data),
+        "univariable": univariable_table(
+            done.data.outcome[done.data.usable],
+            {name: table.loc[done.data.usable] for name, table in done.data.tables.items()},
+        ),
         "nomograms": _nomograms(done),
         "verdict": _verdict(done),
         "final": {name: dict(done.whole(name)["final"]) for name in done.fitted},
@@ -378,77 +379,6 @@ def _reclassification(done: FinishedBinary) -> pd.DataFrame:
         table.insert(0, "model", model)
         parts.append(table)
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
-
-
-def univariable_table(data: BinaryData) -> pd.DataFrame:
-    """Compare every column between the classes.
-
-    Returns
-    -------
-    DataFrame
-        block, feature, kind, n, test (rank sum; chi-square, or Fisher's where an expected count is
-        below 5), p, p_chi2, p_fisher, q (Benjamini and Hochberg within the block), or, or_low, or_high
-        (per SD of a number; per step of two categories), auc.
-    """
-    rows = []
-    y = data.outcome[data.usable]
-    for block, table in data.tables.items():
-        own = table.loc[data.usable]
-        rows += [{"block": block, "feature": str(name)} | _univariable(y, own[name]) for name in own.columns]
-    columns = [
-        "block",
-        "feature",
-        "kind",
-        "n",
-        "test",
-        "p",
-        "p_chi2",
-        "p_fisher",
-        "q",
-        "or",
-        "or_low",
-        "or_high",
-        "auc",
-    ]
-    out = pd.DataFrame(rows, columns=columns)
-    for block in out["block"].unique():
-        inside = out["block"] == block
-        out.loc[inside, "q"] = adjust(out.loc[inside, "p"].to_numpy(dtype=float), "BH")
-    return out
-
-
-def _univariable(y: BoolArray, values: pd.Series[Any]) -> dict[str, Any]:
-    known = values.notna().to_numpy()
-    row: dict[str, Any] = {"n": int(known.sum())}
-    if known.sum() == 0 or y[known].all() or not y[known].any():
-        return row | {"kind": "empty", "test": "none", "p": np.nan}
-    number = pd.api.types.is_numeric_dtype(values.dtype)
-    if number and values[known].nunique() > 2:
-        x = values[known].to_numpy(dtype=float)
-        found = screen(y[known], x).iloc[0]
-        row |= {"kind": "number", "test": "rank sum", "p": found["p"], "auc": found["auc"]}
-        return row | _odds_ratio(y[known], (x - x.mean()) / x.std())
-    codes = pd.factorize(values[known], sort=not isinstance(values.dtype, object))[0]
-    row["kind"] = "categories"
-    if len(np.unique(codes)) < 2:
-        return row | {"test": "none", "p": np.nan}
-    counts = cross_table(codes, y[known]).to_numpy()
-    expected = np.outer(counts.sum(axis=1), counts.sum(axis=0)) / counts.sum()
-    row["p_chi2"], row["p_fisher"] = chi_square(counts)["p"], fisher_exact(counts).p
-    exact = bool((expected < 5).any())
-    row |= {"test": "Fisher" if exact else "chi-square", "p": row["p_fisher"] if exact else row["p_chi2"]}
-    return row | (_odds_ratio(y[known], codes.astype(float)) if counts.shape[0] == 2 else {})
-
-
-def _odds_ratio(y: BoolArray, x: FloatArray) -> dict[str, float]:
-    try:
-        fit = fit_logistic(y, x)
-    except FitError:
-        return {}
-    if fit.separated:
-        return {}
-    row = fit.table().iloc[1]
-    return {"or": float(row["odds_ratio"]), "or_low": float(row["low"]), "or_high": float(row["high"])}
 
 
 def _steps(final: dict[str, Any]) -> dict[str, list[str]]:

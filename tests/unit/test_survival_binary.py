@@ -7,9 +7,12 @@ import pandas as pd
 import pytest
 
 from imrad.evaluation import CrossFitted, Ledger, check_ledger, draw_splits
+from imrad.evaluation.logistic import fit_logistic
 from imrad.evaluation.roc import auc
+from imrad.evaluation.two_group import rank_sum
 from imrad.exceptions import CohortError, ConfigError, FeasibilityError, InSampleError
 from imrad.survival import BinaryFusion, BinaryModel
+from imrad.survival.univariable import univariable_table
 
 
 def make(n=80, signal=1.5, seed=0, n_features=12):
@@ -175,3 +178,40 @@ def test_separation_and_constant_columns():
     assert row["auc_outer"] == pytest.approx(1.0, abs=0.05)
     assert "separate" in row["notes"]
     assert np.isfinite(result.coefficients["coef"]).all()
+
+
+def test_univariable_table_is_the_single_tests():
+    rng = np.random.default_rng(5)
+    n = 60
+    y = rng.random(n) < 0.45
+    table = pd.DataFrame(
+        {
+            "x": rng.normal(2, 3, n) + y,
+            "sex": rng.choice(["f", "m"], n),
+            "grade": pd.Categorical(rng.choice(["1", "2", "3"], n), ["1", "2", "3"], ordered=True),
+            "flag": (rng.random(n) < 0.1).astype(float),
+            "same": 1.0,
+            "leak": y * 5.0 + rng.random(n),
+            "gone": np.nan,
+        }
+    )
+    table.loc[:4, "x"] = np.nan
+    found = univariable_table(y, {"Clinical": table}).set_index("feature")
+    known = table["x"].notna().to_numpy()
+    x = table["x"][known].to_numpy()
+    alone = fit_logistic(y[known], (x - x.mean()) / x.std()).table().iloc[1]
+    np.testing.assert_allclose(
+        found.loc["x", ["or", "or_low", "or_high"]].to_numpy(dtype=float),
+        alone[["odds_ratio", "low", "high"]].to_numpy(dtype=float),
+        rtol=1e-7,
+    )
+    assert found.loc["x", "p"] == pytest.approx(rank_sum(x[y[known]], x[~y[known]], exact=False).p)
+    male = (table["sex"] == "m").to_numpy(dtype=float)
+    assert found.loc["sex", "or"] == pytest.approx(np.exp(fit_logistic(y, male).coef[1]), rel=1e-7)
+    assert found.loc["flag", "test"] == "Fisher"
+    assert np.isnan(found.loc["grade", "or"])
+    assert found.loc["same", "test"] == "none"
+    assert np.isnan(found.loc["leak", "or"])
+    assert found.loc["leak", "p"] < 1e-8
+    assert found.loc["gone", "n"] == 0
+    assert found["q"].dropna().ge(found["p"].dropna()).all()
