@@ -136,7 +136,9 @@ def _star_table(path: Path, value: str) -> pd.DataFrame:
     with open_text(path) as handle:
         lines = (line for line in handle if not line.startswith("#"))
         try:
-            table = pd.read_csv(io.StringIO("".join(lines)), sep="\t", usecols=["gene_id", "gene_name", value], **EXACT)
+            table: pd.DataFrame = pd.read_csv(
+                io.StringIO("".join(lines)), sep="\t", usecols=["gene_id", "gene_name", value], **EXACT
+            )
         except (ValueError, EOFError, OSError) as error:
             message = f"STAR-counts file {path} cannot be read ({error}); download it again"
             raise InputError(message) from error
@@ -200,6 +202,7 @@ def _read_text(source: Path) -> pd.DataFrame:
     kept = [number for number in range(width) if number != label and number not in dropped]
     values = np.empty((n_rows, len(kept)), dtype=np.float64)
     labels: list[str] = []
+    missing: dict[Any, list[str]] = dict.fromkeys(kept, _MISSING)
     with open_text(source) as handle:
         for _ in range(skip + 1):
             handle.readline()
@@ -210,7 +213,7 @@ def _read_text(source: Path) -> pd.DataFrame:
             usecols=[label, *kept],
             dtype={label: str},
             keep_default_na=False,
-            na_values={number: _MISSING for number in kept},
+            na_values=missing,
             chunksize=max(1, _CHUNK_CELLS // width),
             **EXACT,
         )
@@ -283,14 +286,17 @@ def read_table(path: str | Path, what: str) -> pd.DataFrame:
         raise InputError(message)
     try:
         if source.suffix.lower() in (".parquet", ".pq"):
-            return pd.read_parquet(source).reset_index()
+            stored = pd.read_parquet(source)
+            return stored if isinstance(stored.index, pd.RangeIndex) else stored.reset_index()
         with open_text(source) as handle:
             skip, header, _ = _head(handle)
         sep = "\t" if "\t" in header else ("," if "," in header else ";")
-        return pd.read_csv(source, sep=sep, skiprows=skip, compression="gzip" if _zipped(source) else None, **EXACT)
+        zipped = "gzip" if _zipped(source) else None
+        table: pd.DataFrame = pd.read_csv(source, sep=sep, skiprows=skip, compression=zipped, **EXACT)
     except (ValueError, OSError, EOFError) as error:
         message = f"{what} {source} cannot be read ({error}); give csv, tsv or Parquet with a header and rows"
         raise InputError(message) from error
+    return table
 
 
 def _zipped(path: Path) -> bool:
