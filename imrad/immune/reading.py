@@ -291,8 +291,8 @@ def read_table(path: str | Path, what: str) -> pd.DataFrame:
         with open_text(source) as handle:
             skip, header, _ = _head(handle)
         sep = "\t" if "\t" in header else ("," if "," in header else ";")
-        zipped = "gzip" if _zipped(source) else None
-        table: pd.DataFrame = pd.read_csv(source, sep=sep, skiprows=skip, compression=zipped, **EXACT)
+        with open_text(source) as handle:
+            table: pd.DataFrame = pd.read_csv(handle, sep=sep, skiprows=skip, **EXACT)
     except (ValueError, OSError, EOFError) as error:
         message = f"{what} {source} cannot be read ({error}); give csv, tsv or Parquet with a header and rows"
         raise InputError(message) from error
