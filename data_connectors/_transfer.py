@@ -187,7 +187,7 @@ class Transfer:
             raise DiskSpaceError(message)
 
     def _tell(self, label: str, done: int, total: int) -> None:
-        if self.progress is not None:
+        if self.progress is not None and total:
             self.progress(label, done, total)
 
     def path_of(self, relative: str) -> Path:

@@ -158,8 +158,8 @@ class _Fetch:
         published = self._published()
         self._clinical(version, published)
         unusable = self._immune(published)
-        expression = self._omics("expression", "expression", version, unusable)
-        maf = self._omics("mutations", "maf", version, unusable)
+        expression = self._omics("expression", version, unusable)
+        maf = self._omics("mutations", version, unusable)
         imaging = self._imaging()
         return self._finish(imaging, expression, maf)
 
@@ -226,19 +226,19 @@ class _Fetch:
             self._count("published immune fractions", set(found), "no primary tumour in the published table")
         return unusable
 
-    def _omics(self, kind: str, folder: str, version: str, unusable: frozenset[str]) -> Path | None:
+    def _omics(self, kind: str, version: str, unusable: frozenset[str]) -> Path | None:
         plan = self.plan
         if kind not in plan.only:
             return None
         if not plan.cohort.project:
-            item = self._sheet(plan.cohort.expression or "", kind, folder)
+            item = self._sheet(plan.cohort.expression or "", kind, kind)
             return self.folder / item.path
         hits = gdc.files(self.transfer, plan.cohort.project, plan.patients, kind, version)
         chosen, decisions = choose_aliquots(gdc.aliquots_of(hits), kind, plan.patients, unusable)
         self.aliquots += decisions
         by_id = {str(hit["file_id"]): hit for hit in hits}
-        wanted = {name: by_id[one.file_id] for name, one in chosen.items()}
-        paths = gdc.bring_files(self.transfer, list(wanted.values()), kind, folder, version)
+        files = {name: one.file_id for name, one in chosen.items()}
+        paths = gdc.bring_files(self.transfer, [by_id[one] for one in files.values()], kind, files, version)
         sheet = pd.DataFrame(
             [
                 {
@@ -255,10 +255,10 @@ class _Fetch:
             columns=["File ID", "File Name", "Project ID", "Case ID", "Sample ID", "Aliquot ID"],
         )
         text = sheet.to_csv(sep="\t", index=False, lineterminator="\n")
-        self.tables[f"{kind}_sheet"] = self.transfer.table(f"{folder}/gdc_sample_sheet.tsv", text.encode())
+        self.tables[f"{kind}_sheet"] = self.transfer.table(f"{kind}/gdc_sample_sheet.tsv", text.encode())
         reasons = {one["patient"]: one["reason"] for one in decisions if one["decision"] != "use"}
         self._count(kind, set(chosen), "no usable file of a primary tumour", reasons)
-        return self.folder / folder
+        return self.folder / kind
 
     def _imaging(self) -> Imaging | None:
         if not {"images", "segmentations"} & set(self.plan.only):

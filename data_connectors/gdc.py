@@ -226,10 +226,9 @@ def _is_fixed(sample: Mapping[str, Any]) -> bool:
 
 def item_of(hit: Mapping[str, Any], kind: str, folder: str, version: str) -> Item:
     """Return the file behind a hit, to be brought into a folder under its own name."""
-    name = str(hit["file_name"])
     return Item(
         kind,
-        f"{folder}/{name}",
+        f"{folder}/{hit['file_name']}",
         (f"{BASE}/data/{hit['file_id']}",),
         int(hit["file_size"]),
         str(hit["md5sum"]).lower(),
@@ -240,19 +239,34 @@ def item_of(hit: Mapping[str, Any], kind: str, folder: str, version: str) -> Ite
 
 
 def bring_files(
-    transfer: Transfer, hits: Sequence[Mapping[str, Any]], kind: str, folder: str, version: str
+    transfer: Transfer, hits: Sequence[Mapping[str, Any]], kind: str, chosen: Mapping[str, str], version: str
 ) -> dict[str, str]:
     """Bring files, following one that was superseded to its newest version.
+
+    Parameters
+    ----------
+    transfer : Transfer
+        Brings.
+    hits : sequence of mapping
+        What :func:`files` says of each.
+    kind : str
+        Names the folder; inside it each patient has one, which names the patient where a file without
+        a variant does not.
+    chosen : mapping
+        File id by patient.
+    version : str
+        Release of the service.
 
     Returns
     -------
     dict
         Path in the folder by the id of the file that was asked for.
     """
-    items = {str(hit["file_id"]): item_of(hit, kind, folder, version) for hit in hits}
+    folders = {file_id: f"{kind}/{name}" for name, file_id in chosen.items()}
+    items = {str(hit["file_id"]): item_of(hit, kind, folders[str(hit["file_id"])], version) for hit in hits}
     for file_id in items:
         if _versions_path(file_id) in transfer.manifest.records:
-            items[file_id] = _newest(transfer, file_id, kind, folder, version)
+            items[file_id] = _newest(transfer, file_id, kind, folders[file_id], version)
     try:
         transfer.bring(list(items.values()), kind)
     except (NotFoundError, TransferError) as error:
@@ -260,7 +274,7 @@ def bring_files(
         if not gone:
             raise
         for file_id in gone:
-            items[file_id] = _newest(transfer, file_id, kind, folder, version)
+            items[file_id] = _newest(transfer, file_id, kind, folders[file_id], version)
         transfer.bring(list(items.values()), kind)
     return {file_id: item.path for file_id, item in items.items()}
 

@@ -74,7 +74,7 @@ def test_4_gdc_files_and_records_of_one_patient(transfer):
     version = gdc.release(transfer)
     hits = gdc.files(transfer, "TCGA-KIRC", [SMALLEST], "expression", version)
     assert hits
-    paths = gdc.bring_files(transfer, hits[:1], "expression", "expression", version)
+    paths = gdc.bring_files(transfer, hits[:1], "expression", {SMALLEST: hits[0]["file_id"]}, version)
     text = transfer.path_of(next(iter(paths.values()))).read_text()
     assert text.startswith("# gene-model: GENCODE v36")
     assert "ENSG00000188389" in text

@@ -11,11 +11,13 @@ Use it from any test (tests are imported by path, so load it by path, too)::
         spec.loader.exec_module(module)
         return module
 
-    world = load("world").World(tmp_path / "world", patients=load("world").twelve())
+    made = load("world")
+    world = made.World(tmp_path / "world", patients=made.twelve(), symbols=made.immune_symbols())
     with load("loopback").Loopback(world) as server:
         plan = data_connectors.plan("tcga-kirc", patients=12, endpoints=server.endpoints)
 
-For the command line, ``server.write_endpoints(path)`` writes the file that ``IMRAD_ENDPOINTS`` may name.
+`symbols` gives the expression files the genes that immune scores need. For the command line,
+``server.write_endpoints(path)`` writes the file that ``IMRAD_ENDPOINTS`` may name.
 """
 
 from __future__ import annotations

@@ -143,6 +143,17 @@ def twelve() -> list[str]:
     return sorted(rows.loc[rows["analysis_result_id"].eq("rcc_aid"), "PatientID"].unique())
 
 
+def immune_symbols() -> list[str]:
+    """Return genes that imrad's embedded immune scores need, and a third of ESTIMATE's common genes: for `symbols`."""
+    data = HERE.parents[1] / "imrad" / "immune" / "data"
+    estimate = pd.read_csv(data / "estimate_genes.csv.gz", dtype=str, keep_default_na=False)
+    wanted = set(estimate.loc[estimate["set"].ne(""), "symbol"]) | set(estimate["symbol"][::3])
+    wanted |= set(pd.read_csv(data / "til10.csv")["ID"])
+    for line in (data / "markers_danaher2017.gmt").read_text().splitlines():
+        wanted |= set(line.split("\t")[2:])
+    return sorted(wanted)
+
+
 def index_rows() -> pd.DataFrame:
     """Return the real index rows, as idc-index-data has them."""
     return pd.read_csv(

@@ -60,13 +60,13 @@ def test_twelve_patients_end_with_everything_matched(rig, twelve):
 
     sheet = pd.read_csv(done.expression / "gdc_sample_sheet.tsv", sep="\t")
     assert list(sheet["Sample ID"]) == twelve
-    assert all((done.expression / name).exists() for name in sheet["File Name"])
+    for patient, name in zip(sheet["Case ID"], sheet["File Name"], strict=True):
+        assert (done.expression / patient / name).exists()
     mutations = pd.read_csv(done.maf / "gdc_sample_sheet.tsv", sep="\t")
     assert len(mutations) >= 11
     assert set(mutations["Sample ID"]) <= set(twelve)
-    assert all(
-        gzip.decompress((done.maf / name).read_bytes()).startswith(b"#version") for name in mutations["File Name"]
-    )
+    for patient, name in zip(mutations["Case ID"], mutations["File Name"], strict=True):
+        assert gzip.decompress((done.maf / patient / name).read_bytes()).startswith(b"#version")
 
     kinds = {label for label, _, _ in told}
     assert {"images", "segmentations", "expression", "mutations", "clinical", "immune"} <= kinds
@@ -175,7 +175,7 @@ def test_aliquots_are_chosen_by_rule_and_every_other_is_told(make_rig, twelve):
     assert "the service has no open file" in reasons
     sheet = pd.read_csv(done.maf / "gdc_sample_sheet.tsv", sep="\t")
     assert len(sheet) == 7
-    empty = gzip.decompress((done.maf / sheet.loc[sheet["Sample ID"].eq(twelve[6]), "File Name"].item()).read_bytes())
+    empty = gzip.decompress(next(done.maf.glob(f"{twelve[6]}/*")).read_bytes())
     assert empty.count(b"\n") == 8
 
 
@@ -220,7 +220,9 @@ def test_repeat_says_what_changed_upstream(make_rig, twelve, tmp_path):
     rig.world.gdc_data[file_id] = (name, data.replace(b"CD99", b"CD9X"))
     with pytest.raises(UpstreamChangedError, match="1 of") as caught:
         data_connectors.repeat(done.manifest, tmp_path / "again", client=rig.client)
-    assert list(caught.value.changes) == [f"expression/{name}"]
+    (path,) = caught.value.changes
+    assert path.startswith("expression/")
+    assert path.endswith(name)
     rig.world.gdc_data[file_id] = (name, data)
 
     alone = tmp_path / "manifest.jsonl"
