@@ -137,6 +137,8 @@ def write_seg(path, source, masks, *, kind="BINARY", meanings=None, omit_empty=T
     if deflated:
         segmentation.file_meta.TransferSyntaxUID = syntax
     pydicom.dcmwrite(path, segmentation, enforce_file_format=True)
+    # highdicom leaves its in-memory table of frames open, of which Python 3.13 warns.
+    segmentation._db_con.close()
     return path
 
 
