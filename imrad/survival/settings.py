@@ -17,3 +17,6 @@ class SurvivalSettings(BaseModel):
         (365.0, 1095.0, 1825.0),
         description="Times at which AUC, Brier score, calibration and net benefit are asked for.",
     )
+    comparison_models: bool = Field(
+        False, description="Also fit gradient boosting and a survival forest, for comparison."
+    )

@@ -281,3 +281,21 @@ def test_separating_clinical_column_is_held_and_said(cohort):
     found = SurvivalFusion([DEFAULT_MODELS[0]], n_bootstrap=0).run(y, {"Clinical": clinical}, splits)
     assert "ridge" in found.models["notes"].iloc[0]
     assert np.isfinite(found.coefficients["coef"]).all()
+
+
+def test_pure_noise_is_half_in_the_outer_folds_and_high_in_the_apparent():
+    model = BlockModel("noise", ("Noise",), unpenalised=("Noise",))
+    apparent, outer = [], []
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        names = [f"P{i:03d}" for i in range(113)]
+        died, left = rng.exponential(size=113), rng.exponential(1 / 3, size=113)
+        y = pd.DataFrame({"days": np.minimum(died, left) * 1000, "event": died <= left}, index=names)
+        block = pd.DataFrame(rng.standard_normal((113, 30)), index=names).add_prefix("noise")
+        splits = draw_splits(names, y["event"], seed=seed)
+        found = SurvivalFusion([model], n_bootstrap=0, horizons_days=()).run(y, {"Noise": block}, splits).models.iloc[0]
+        apparent.append(found["c_apparent"])
+        outer.append(found["c_outer"])
+        assert "events per candidate predictor" in found["notes"]
+    assert 0.74 < np.mean(apparent) < 0.86
+    assert abs(np.mean(outer) - 0.5) < 3 * np.std(outer, ddof=1) / np.sqrt(len(outer))
