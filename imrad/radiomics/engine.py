@@ -170,6 +170,7 @@ def extract_image(
     if same and image_geometry == mask_geometry:
         return prepared.extract(sitk.GetArrayViewFromImage(mask), label=label)
     resampling = settings.resampledPixelSpacing is not None and settings.interpolator is not None
+    resampling = resampling and settings.mode == "pyradiomics"
     if not resampling and not same:
         if not settings.correctMask:
             message = (
@@ -336,9 +337,10 @@ class PreparedImage:
         geometry = Geometry.from_image(mask)
         array = sitk.GetArrayViewFromImage(mask)
         found = self._find(array, label)
-        grid = new_grid(found, mask.GetSize(), geometry, self.settings, self.settings.padDistance)
+        pad = self.settings.padDistance
+        grid = new_grid(found, mask.GetSize(), geometry, self.settings, pad, self.geometry.spacing)
         image = self.geometry.of(self.image)
-        if grid is None or np.allclose(self.geometry.spacing, grid.spacing):
+        if grid is None:
             onto = sitk.Resample(mask, image, sitk.Transform(), sitk.sitkNearestNeighbor, 0, mask.GetPixelID())
             return self.extract(sitk.GetArrayFromImage(onto), label=label)
         inside = resample_mask(mask, grid) == label

@@ -85,9 +85,14 @@ class ResampledGrid:
 
 
 def new_grid(
-    box: Array, mask_size: tuple[int, int, int], geometry: Geometry, settings: RadiomicsSettings, pad: int
+    box: Array,
+    mask_size: tuple[int, int, int],
+    geometry: Geometry,
+    settings: RadiomicsSettings,
+    pad: int,
+    image_spacing: tuple[float, float, float] | None = None,
 ) -> ResampledGrid | None:
-    """Return the padded grid around a region, or None where the spacing is there already.
+    """Return the padded grid around a region, or None where the image has the spacing already.
 
     Parameters
     ----------
@@ -95,6 +100,10 @@ def new_grid(
         First and last index of the region along z, y and x.
     mask_size : tuple
         x, y, z.
+    geometry : Geometry
+        The mask's.
+    image_spacing : tuple, optional
+        Where it differs from the mask's.
     """
     assert settings.resampledPixelSpacing is not None
     old = np.array(geometry.spacing)
@@ -103,7 +112,7 @@ def new_grid(
     wanted = np.array(settings.resampledPixelSpacing, dtype=np.float64)
     new = np.where(wanted == 0, old, wanted)
     new = np.where(extent != 1, new, old)  # a region of one slice stays one slice
-    if np.allclose(old, new):
+    if np.allclose(image_spacing or geometry.spacing, new):
         return None
     ratio = old / new
     low = np.maximum(np.floor((first - 0.5) * ratio - pad), 0)

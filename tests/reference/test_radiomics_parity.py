@@ -153,6 +153,25 @@ def test_settings_agree_live(name, number):
     assert (table["agree"] == table["features"]).all()
 
 
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (0.77, 0.91, 1.7), (1.1, 1.3, 2.0)])
+def test_mask_on_another_grid_agrees_live(spacing):
+    pytest.importorskip("radiomics", reason="pyradiomics is not installed")
+    image, mask, image_spacing = CASES["int32"]
+    image, mask = sitk.GetImageFromArray(image), sitk.GetImageFromArray(mask)
+    for made in (image, mask):
+        made.SetSpacing(image_spacing)
+    finer = sitk.Resample(
+        mask, (20, 20, 12), sitk.Transform(), sitk.sitkNearestNeighbor, (2.1, 2.3, 3.3), (0.6, 0.8, 1.1)
+    )
+    for settings in (
+        RadiomicsSettings(resampledPixelSpacing=spacing),
+        RadiomicsSettings(correctMask=True),
+        RadiomicsSettings(correctMask=True, preCrop=True),
+    ):
+        table = compare(image, finer, settings)
+        assert (table["agree"] == table["features"]).all()
+
+
 @pytest.mark.parametrize("name", ["anisotropic0", "constant-inside", "parts1", "uint16"])
 @pytest.mark.parametrize("setting", PARAMETERS)
 def test_generated_cases_agree_live(name, setting):
