@@ -107,9 +107,9 @@ def check_cases(table: pd.DataFrame, *, folder: Path | None = None, name: str = 
         raise InputError(message)
     cases = cases[[c for c in (*_NEEDED, *_OPTIONAL) if c in cases.columns]].copy()
     for column in cases.columns:
-        cases[column] = [
-            None if pd.isna(value) or not str(value).strip() else str(value).strip() for value in cases[column]
-        ]
+        # As objects: pandas' own string type would turn None into NaN.
+        plain = [None if pd.isna(value) or not str(value).strip() else str(value).strip() for value in cases[column]]
+        cases[column] = pd.Series(plain, index=cases.index, dtype=object)
     if cases.empty:
         message = f"{name} holds no row; give one row per case"
         raise InputError(message)

@@ -164,9 +164,9 @@ def bounding_box(mask: Mask) -> Box | None:
     if planes.size == 0:
         return None
     z0, z1 = int(planes[0]), int(planes[-1]) + 1
-    flat = mask[z0:z1].any(axis=0)
-    rows = np.flatnonzero(flat.any(axis=1))
-    columns = np.flatnonzero(flat.any(axis=0))
+    flat: Mask = np.asarray(np.any(mask[z0:z1], axis=0))
+    rows = np.flatnonzero(np.any(flat, axis=1))
+    columns = np.flatnonzero(np.any(flat, axis=0))
     return (z0, z1), (int(rows[0]), int(rows[-1]) + 1), (int(columns[0]), int(columns[-1]) + 1)
 
 
