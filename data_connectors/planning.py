@@ -347,11 +347,7 @@ def _table(series: pd.DataFrame, cohort: Cohort, kinds: tuple[str, ...], names: 
     if "segmentations" in kinds:
         segs = fetched[fetched["modality"].ne("CT")]
         for (source, licence), part in segs.groupby(["segmentation", "licence"], sort=False):
-            rows.append(
-                _line(
-                    "segmentations", f"{source} segmentations", len(part), int(part["bytes"].sum()), True, str(licence)
-                )
-            )
+            rows.append(_line("segmentations", str(source), len(part), int(part["bytes"].sum()), True, str(licence)))
     known = availability(cohort.code) if cohort.code else None
     for kind, what, each, has in (
         ("expression", "STAR count files", EXPRESSION_BYTES, "rna"),

@@ -67,7 +67,10 @@ def _words(pattern: str) -> re.Pattern[str]:
 _DROPS: Final = (
     (_words(r"scout|topo|locali[sz]|locator|surv+iew|scanogram|^\s*ap\s*/\s*lat|^\s*lat\b"), "localiser"),
     (_words(r"smart\s*prep|bolus|monitor|premon|tracker|timing|test\s+inj"), "bolus tracking"),
-    (_words(r"patient\s+protocol|^\s*protocol|dose|summary|screen\s*save|exam\s+text|report"), "protocol or dose page"),
+    (
+        _words(r"patient\s+protocol|^\s*protocol|^\s*dose|dose\s+(rep|info|rec|sum|page)|summary|screen\s*save|report"),
+        "protocol or dose page",
+    ),
     (
         _words(r"(?<![a-z])(cor|sag|obl|oblique)(?![a-z])|coron|sagit|reformat|curved"),
         "reformat in another plane",

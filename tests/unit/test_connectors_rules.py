@@ -41,6 +41,8 @@ def ct(**values):
         ({"description": "Smart Prep Series"}, "bolus tracking"),
         ({"description": "Patient Protocol"}, "protocol or dose page"),
         ({"description": "CT ABD KIDNEY PROTOCOL"}, ""),
+        ({"description": "Dose Report"}, "protocol or dose page"),
+        ({"description": "Body-Low Dose CT"}, ""),
         ({"description": "COR 3 MIN DELAY"}, "reformat in another plane"),
         ({"description": "CAP Routine  3.0  SPO  cor"}, "reformat in another plane"),
         ({"description": "2x2 sagital avg"}, "reformat in another plane"),
