@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -12,13 +13,19 @@ import matplotlib as mpl
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
+from imrad.report.page import Text
+
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["COLOURS", "Display"]
+__all__ = ["COLOURS", "MARKERS", "STYLES", "Display"]
 
-# Okabe and Ito's colours stay apart for the colour-blind and in grey print.
+# Okabe and Ito's colours stay apart for the colour-blind; line styles and markers keep them apart in grey print.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")
+STYLES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), "-", "--")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+
+FONTS = "'DejaVu Sans', Verdana, Arial, 'Noto Sans CJK SC', 'Microsoft YaHei', 'PingFang SC', sans-serif"
 
 STYLE = {
     "font.family": "sans-serif",
@@ -26,13 +33,16 @@ STYLE = {
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "axes.titlesize": 10,
+    "axes.titlesize": 9.5,
     "axes.titlelocation": "left",
     "axes.labelsize": 9,
     "axes.grid": False,
     "legend.frameon": False,
     "legend.fontsize": 8,
-    "svg.fonttype": "path",
+    "lines.linewidth": 1.6,
+    # Words stay words: they can be searched, read aloud, and drawn in any script the reader's machine has.
+    "svg.fonttype": "none",
+    "text.parse_math": False,
     # A fixed salt keeps the ids, and so the bytes, of a drawing the same from run to run.
     "svg.hashsalt": "imrad",
 }
@@ -48,7 +58,7 @@ class Display:
         Stem of its files in ``report_data/`` and its id on the page.
     title : str
         What it shows.
-    caption : str
+    caption : str or Text
         How to read it, what was fitted on whom.
     table : DataFrame
         Everything that is drawn.
@@ -57,17 +67,17 @@ class Display:
     alt : str
         The finding in words, for those who do not see the drawing.
     width, height : float
-        Inches.
+        Inches; 5.6 is the width of a column.
     """
 
     name: str
     title: str
-    caption: str
+    caption: str | Text
     table: pd.DataFrame
     draw: Callable[[Figure, pd.DataFrame], None]
     alt: str = ""
-    width: float = 7.0
-    height: float = 4.0
+    width: float = 5.6
+    height: float = 3.4
 
     def figure(self) -> Figure:
         """Return the drawing as a matplotlib figure."""
@@ -78,12 +88,16 @@ class Display:
 
     def svg(self) -> str:
         """Return the drawing as an SVG element, the same bytes for the same table."""
-        with mpl.rc_context(STYLE):
+        with mpl.rc_context(STYLE), warnings.catch_warnings():
+            # Glyphs that matplotlib's own font lacks are drawn by the reader's.
+            warnings.filterwarnings("ignore", message="Glyph .* missing", category=UserWarning)
             figure = Figure(figsize=(self.width, self.height), layout="constrained")
             self.draw(figure, self.table)
             buffer = io.StringIO()
             FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None})
         text = buffer.getvalue()
-        text = text[text.index("<svg") :]
+        text = re.sub(r"<!--.*?-->", "", text[text.index("<svg") :], flags=re.DOTALL)
+        text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+        text = text.replace("'DejaVu Sans'", FONTS)
         # Ids must be unique on a page that holds many drawings.
         return re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{self.name}-", text)

@@ -1,49 +1,62 @@
-"""From sections to one HTML file that needs no network: text is escaped, drawings are inlined."""
+"""From sections to one HTML file that needs no network: text is escaped, drawings and tables are inlined."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+import base64
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from importlib import resources
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from imrad.report.displays import Display
-from imrad.report.page import Note, Section, Shown
+from imrad.report.page import Calculator, Note, Section, Shown, Text, shown_value
 
-__all__ = ["render", "shown_value"]
+__all__ = ["render"]
 
-
-def shown_value(value: Any, spec: str = "") -> str:
-    """Return a cell as the page shows it; a missing value is a dash."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return "–"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if spec and isinstance(value, int | float):
-        return _p(float(value)) if spec == "p" else format(value, spec)
-    return str(value)
-
-
-def _p(value: float) -> str:
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+_KINDS: dict[type, str] = {Note: "note", Shown: "table", Display: "figure", Calculator: "calculator"}
 
 
 def _kind(block: Any) -> str:
-    return {Note: "note", Shown: "table", Display: "figure"}[type(block)]
+    return _KINDS[type(block)]
 
 
-def render(title: str, subtitle: str, sections: Sequence[Section], *, language: str = "en") -> str:
+def _json(value: Any) -> Markup:
+    """Return JSON that cannot end a script element, whatever the data hold."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
+
+
+def _script() -> str:
+    return resources.files("imrad.report").joinpath("templates", "report.js").read_text(encoding="utf-8")
+
+
+def render(
+    title: str,
+    subtitle: Text,
+    sections: Sequence[Section],
+    *,
+    language: str = "en",
+    drawings: Mapping[str, str],
+    tables: Mapping[str, str],
+) -> str:
     """Return the page.
 
     Parameters
     ----------
-    title, subtitle : str
+    title, subtitle : str, Text
         Heading of the page.
     sections : sequence of Section
         In the reader's order.
     language : {"en", "zh"}
-        For the page's ``lang``.
+        In which the page opens.
+    drawings : mapping
+        SVG of every display by its name.
+    tables : mapping
+        CSV of every display and table by its name, for downloads from the page alone.
     """
     environment = Environment(
         loader=PackageLoader("imrad.report", "templates"),
@@ -54,5 +67,19 @@ def render(title: str, subtitle: str, sections: Sequence[Section], *, language: 
     )
     environment.filters["shown"] = shown_value
     environment.filters["kind"] = _kind
+    environment.filters["embedded"] = _json
+    script = _script()
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    # Only this very script may run, and nothing may be asked of any network.
+    policy = f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; img-src data:"
     template = environment.get_template("report.html.j2")
-    return template.render(title=title, subtitle=subtitle, sections=sections, language=language)
+    return template.render(
+        title=title,
+        subtitle=subtitle,
+        sections=sections,
+        language=language,
+        drawings={name: Markup(svg) for name, svg in drawings.items()},
+        tables=tables,
+        script=Markup(script),
+        policy=policy,
+    )

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
+import math
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    import pandas as pd
+import pandas as pd
 
+from imrad.report.page import Number
+
+if TYPE_CHECKING:
+    from imrad.cards import Card
     from imrad.run import Run
 
-__all__ = ["RunTables"]
+__all__ = ["MODELS", "RunTables"]
+
+MODELS = ("Clinical+ImRad", "Clinical+Rad", "ImRad", "Clinical", "Rad", "Volume")
+"""Which model is shown where there is room for one only: the fullest first."""
 
 
 class RunTables:
@@ -25,14 +32,50 @@ class RunTables:
 
     def __init__(self, run: Run) -> None:
         self.run = run
+        self.cards: tuple[Card, ...] = ()
+        self.statements: dict[str, str] = {}
         self._read: dict[str, pd.DataFrame | None] = {}
 
     def get(self, path: str) -> pd.DataFrame | None:
-        """Return a table of the run, or None where no stage has written it or it is empty."""
+        """Return a table of the run (a flat JSON file is a table of one row), or None where it is absent or empty."""
         if path not in self._read:
-            table = self.run.read(path) if self.run.has(path) else None
-            self._read[path] = None if table is None or table.empty else table
+            self._read[path] = self._open(path)
         return self._read[path]
+
+    def _open(self, path: str) -> pd.DataFrame | None:
+        if not self.run.has(path):
+            return None
+        if path.endswith(".json"):
+            flat = {
+                key: value
+                for key, value in self.json(path).items()
+                if value is None or isinstance(value, str | float | int)
+            }
+            return pd.DataFrame([flat])
+        try:
+            table = self.run.read(path)
+        except pd.errors.EmptyDataError:
+            return None
+        if table.empty:
+            return None
+        for name in table.columns[table.dtypes == object]:
+            # An empty cell of a text column is no word.
+            table[name] = table[name].where(table[name].notna(), "") if _is_text(table[name]) else table[name]
+        return table
+
+    def register(self, name: str, table: pd.DataFrame) -> pd.DataFrame:
+        """Make a table that the report counted together citable, under a name without a slash."""
+        self._read[name] = table.reset_index(drop=True)
+        return self._read[name]
+
+    def number(self, path: str, row: Any, column: str, spec: str) -> Number:
+        """Return a number for use in text; the only way by which one gets there."""
+        table = self.get(path)
+        if table is None:
+            message = f"{path} is not a table of this run"
+            raise KeyError(message)
+        value = table.loc[row, column]
+        return Number(path, int(table.index.get_loc(row)), column, value, spec)
 
     def json(self, path: str) -> Any:
         """Return a JSON file of the run, or None."""
@@ -46,3 +89,35 @@ class RunTables:
         found = sorted(path.parent.name for path in folder.glob("*/models.csv")) if folder.is_dir() else []
         wanted = list(self.run.config.section("fuse").get("endpoints", []))
         return sorted(found, key=lambda name: (wanted.index(name) if name in wanted else len(wanted), name))
+
+    def survival(self, endpoint: str, name: str) -> pd.DataFrame | None:
+        """Return a table of an endpoint's fusion."""
+        return self.get(f"survival/{endpoint}/{name}.csv")
+
+    def fullest(self, table: pd.DataFrame) -> str:
+        """Return the model to show where a table has several and there is room for one."""
+        present = [str(name) for name in dict.fromkeys(table["model"])]
+        return next((name for name in MODELS if name in present), present[-1])
+
+    @property
+    def is_tcga(self) -> bool:
+        """Whether the patients are those of The Cancer Genome Atlas."""
+        splits = self.get("splits.csv")
+        return splits is not None and bool(splits["patient"].astype(str).str.match(r"TCGA-\w\w-\w{4}").mean() > 0.5)
+
+    @property
+    def has_treatment(self) -> bool:
+        """Whether a treatment column was described with the cohort."""
+        table = self.get("cohort/table1.csv")
+        return table is not None and bool(
+            table["variable"].astype(str).str.contains("treatment|therapy", case=False).any()
+        )
+
+
+def finite(value: Any) -> bool:
+    """Tell whether a cell holds a number."""
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def _is_text(column: pd.Series[Any]) -> bool:
+    return bool(column.map(lambda item: isinstance(item, str) or (isinstance(item, float) and math.isnan(item))).all())

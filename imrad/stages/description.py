@@ -37,6 +37,11 @@ def describe(stage: Stage, data: AnnData) -> None:
     stage.table("cohort/missingness.csv", _missingness(data))
     stage.table("cohort/features.csv", _features(data))
     stage.table("cohort/site_outcome.csv", _site_outcome(data))
+    if "cibersort_p" in data.obs:
+        p = data.obs["cibersort_p"].dropna().astype(float)
+        above = int((p > 0.05).sum())
+        row = {"n": len(p), "n_above": above, "share_above": above / max(len(p), 1)}
+        stage.table("cohort/deconvolution.csv", pd.DataFrame([row]))
     if "immune" in data.obsm:
         targets, histogram = _targets(data)
         stage.table("cohort/targets.csv", targets)
@@ -171,7 +176,7 @@ def _features(data: AnnData) -> pd.DataFrame:
             if both.sum() > 3 and len(np.unique(values[both])) > 1 and len(np.unique(reference[both])) > 1:
                 out.loc[row, "spearman_volume"] = _spearman(values[both], reference[both])
         out["volume"] = str(volume.columns[0])
-    return out
+    return pd.DataFrame(out)
 
 
 def _spearman(x: np.ndarray[Any, Any], y: np.ndarray[Any, Any]) -> float:

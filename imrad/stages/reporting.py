@@ -23,6 +23,10 @@ class ReportSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     language: Literal["en", "zh"] = Field(default="en", description="Language of headings and verdict.")
+    identifiers: bool = Field(default=False, description="Name patients in the report; else they are numbered.")
+    statements: dict[str, str] = Field(
+        default_factory=dict, description="What only the authors can say, by checklist item: CLEAR-8: a sentence."
+    )
 
 
 def check(run: Run) -> ReportSettings:
@@ -38,7 +42,15 @@ def report(run: Run) -> list[str]:
         if stage.fresh:
             return ["nothing to do"]
         from imrad.report import Report
+        from imrad.stages import about
 
-        Report(run, language=settings.language).save(run.folder / "report.html")
+        page = Report(
+            run,
+            language=settings.language,
+            identifiers=settings.identifiers,
+            cards=about.cards(),
+            statements=settings.statements,
+        )
+        page.save(run.folder / "report.html")
         stage.wrote("report.html", content.digest_file(run.folder / "report.html"))
         return ["written"]

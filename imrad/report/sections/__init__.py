@@ -3,7 +3,24 @@
 from collections.abc import Callable
 
 from imrad.report.page import Section
-from imrad.report.sections import cohort, curves, grid, methods, models, verdict
+from imrad.report.sections import (
+    biology,
+    checklists,
+    cohort,
+    curves,
+    explanations,
+    external,
+    features,
+    grid,
+    imaging,
+    methods,
+    model,
+    models,
+    robustness,
+    subgroups,
+    targets,
+    verdict,
+)
 from imrad.report.tables import RunTables
 
 __all__ = ["SECTIONS"]
@@ -11,8 +28,18 @@ __all__ = ["SECTIONS"]
 SECTIONS: tuple[Callable[[RunTables], Section], ...] = (
     verdict.section,
     cohort.section,
+    imaging.section,
+    features.section,
+    targets.section,
     grid.section,
+    biology.section,
     models.section,
     curves.section,
+    model.section,
+    explanations.section,
+    subgroups.section,
+    robustness.section,
+    external.section,
+    checklists.section,
     methods.section,
 )

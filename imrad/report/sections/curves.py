@@ -1,48 +1,288 @@
-"""Kaplan-Meier curves of the groups that a model separates out of fold."""
+"""Curves: discrimination over time, calibration, Kaplan-Meier with numbers at risk, decision curves."""
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from imrad.report.displays import COLOURS, Display
-from imrad.report.page import Section
+from imrad.report.displays import COLOURS, MARKERS, STYLES, Display
+from imrad.report.page import Column, Section, Shown, Text
+from imrad.report.sections.names import TITLES
 from imrad.report.tables import RunTables
 
 __all__ = ["section"]
 
+MONTH, YEAR = 30.4375, 365.25
+PANELS = ("Clinical", "ImRad", "Rad", "Clinical+ImRad")
+
 
 def section(tables: RunTables) -> Section:
-    """Return the curves of every endpoint's fullest model."""
-    part = Section("curves", "Survival curves")
+    """Return the curves of every endpoint."""
+    part = Section("curves", Text(*TITLES["curves"]))
     for endpoint in tables.endpoints:
-        curves = tables.get(f"survival/{endpoint}/curves.csv")
-        if curves is None:
-            continue
-        models = list(dict.fromkeys(curves["model"]))
-        chosen = "Clinical+ImRad" if "Clinical+ImRad" in models else models[-1]
-        part.add(_kaplan_meier(endpoint, chosen, curves[curves["model"] == chosen]))
+        part.head("{endpoint}", endpoint=endpoint.upper())
+        _kaplan_meier(part, tables, endpoint)
+        _horizons(part, tables, endpoint)
+        _calibration(part, tables, endpoint)
+        _decision(part, tables, endpoint)
     if not part.blocks:
-        part.say("No survival curves: the stage fuse writes them.", "missing")
+        part.missing("No curves: add the section fuse to the config.", "没有曲线：请在配置中加入 fuse。")
     return part
 
 
-def _kaplan_meier(endpoint: str, model: str, curves: pd.DataFrame) -> Display:
-    def draw(figure: Figure, table: pd.DataFrame) -> None:
-        axes = figure.subplots()
-        for colour, (group, rows) in zip(COLOURS, table.groupby("group", sort=False), strict=False):
-            months = rows["time"] / 30.4375
-            axes.step(months, rows["survival"], where="post", color=colour, label=str(group))
-            if {"low", "high"} <= set(rows.columns):
-                axes.fill_between(months, rows["low"], rows["high"], step="post", color=colour, alpha=0.15, lw=0)
-        axes.set(xlabel="months", ylabel=f"{endpoint.upper()} probability", ylim=(0, 1.02), xlim=(0, None))
-        axes.legend(loc="lower left")
+def _chosen(tables: RunTables, table: pd.DataFrame) -> list[str]:
+    present = [name for name in PANELS if name in set(table["model"])]
+    return present or [tables.fullest(table)]
 
-    return Display(
-        f"km_{endpoint}",
-        f"{endpoint.upper()} by {model}, out of fold.",
-        "Groups are cut at the median risk of each training part; bands are 95 % intervals.",
-        curves.reset_index(drop=True),
-        draw,
-        alt=f"Kaplan-Meier curves of {endpoint.upper()} for the groups of {model}",
+
+def _kaplan_meier(part: Section, tables: RunTables, endpoint: str) -> None:
+    curves, groups = tables.survival(endpoint, "curves"), tables.survival(endpoint, "groups")
+    if curves is None:
+        part.missing("Kaplan-Meier: no groups could be formed.", "Kaplan-Meier：无法分组。")
+        return
+    model = tables.fullest(curves)
+    rows = curves[curves["model"] == model].reset_index(drop=True)
+    if groups is not None:
+        found = groups[(groups["model"] == model) & groups["log_rank_p"].notna()]
+        if len(found):
+            part.say(
+                "Groups of {model}, cut at the median risk of each training part: log-rank p {p} "
+                "(each patient's group is out "
+                "of fold; the test treats the groups as given).",
+                "{model} 的分组（以各训练部分的中位风险为界）：log-rank p {p}。",
+                model=model,
+                p=tables.number(f"survival/{endpoint}/groups.csv", found.index[0], "log_rank_p", "p="),
+            )
+
+    def draw(figure: Figure, table: pd.DataFrame) -> None:
+        axes, below = figure.subplots(2, 1, sharex=True, height_ratios=[5, 1.1])
+        last = float(table["time"].max()) / MONTH
+        ticks = [tick for tick in np.arange(0, last + 1e-9, _step(last))]
+        for place, (group, part_) in enumerate(table.groupby("group", sort=False)):
+            months = np.array([0.0, *(part_["time"] / MONTH)])
+            colour = COLOURS[place % 8]
+            axes.step(
+                months,
+                [1.0, *part_["survival"]],
+                where="post",
+                color=colour,
+                ls=STYLES[place % 8],
+                label=f"{group} risk",
+            )
+            axes.fill_between(
+                months, [1.0, *part_["low"]], [1.0, *part_["high"]], step="post", color=colour, alpha=0.14, lw=0
+            )
+            lost = part_[part_["n_censored"] > 0]
+            axes.plot(lost["time"] / MONTH, lost["survival"], "|", color=colour, ms=5, mew=0.9)
+            for tick in ticks:
+                later = part_[part_["time"] / MONTH >= tick]
+                n = int(later["n_risk"].iloc[0]) if len(later) else 0
+                below.text(tick, -place, str(n), ha="center", va="center", fontsize=7.5, color=colour)
+            below.text(
+                -0.03,
+                -place,
+                str(group),
+                ha="right",
+                va="center",
+                fontsize=7.5,
+                color=colour,
+                transform=below.get_yaxis_transform(),
+            )
+        axes.set(ylabel=f"{endpoint.upper()} probability", ylim=(0, 1.03), xlim=(0, last * 1.02))
+        axes.legend(loc="upper right")
+        axes.tick_params(labelbottom=True)
+        axes.set_xticks(ticks)
+        axes.set_xlabel("months")
+        below.set_ylim(-table["group"].nunique() + 0.4, 0.9)
+        below.set_title("at risk", fontsize=7.5)
+        below.set_yticks([])
+        below.tick_params(length=0, labelbottom=False)
+        below.spines[:].set_visible(False)
+
+    text = "Test patients of the first repeat. Ticks are censored patients, bands pointwise 95 % intervals."
+    part.add(
+        Display(
+            f"km_{endpoint}",
+            f"{endpoint.upper()} by {model}.",
+            text,
+            rows,
+            draw,
+            f"Kaplan-Meier curves of {rows['group'].nunique()} risk groups by {model}",
+            height=3.8,
+        )
+    )
+
+
+def _step(last: float) -> float:
+    return next((step for step in (3, 6, 12, 24, 36, 48, 60) if last / step <= 8), 120)
+
+
+def _horizons(part: Section, tables: RunTables, endpoint: str) -> None:
+    table = tables.survival(endpoint, "horizons")
+    if table is None:
+        return
+    columns = {
+        "model": Column("Model"),
+        "horizon_days": Column("Days", ".0f"),
+        "status": Column("Status"),
+        "auc": Column("AUC(t)", ".3f"),
+        "auc_low": Column("low", ".3f"),
+        "auc_high": Column("high", ".3f"),
+        "brier": Column("Brier", ".3f"),
+        "reason": Column("Reason"),
+    }
+    part.add(
+        Shown(f"horizons_{endpoint}", "Time-dependent AUC and Brier score.", table, columns, collapsed=len(table) > 12)
+    )
+    feasible = table[table["auc"].notna()].reset_index(drop=True)
+    for found in table[table["status"] != "feasible"].drop_duplicates("horizon_days").itertuples():
+        part.say(
+            "At {days} days nothing is estimated: {reason}.",
+            "{days} 天处不作估计：{reason}。",
+            kind="missing",
+            days=tables.number(f"survival/{endpoint}/horizons.csv", found.Index, "horizon_days", ".0f"),
+            reason=str(found.reason),
+        )
+    if feasible.empty:
+        return
+
+    def draw(figure: Figure, rows: pd.DataFrame) -> None:
+        axes = figure.subplots()
+        names = list(dict.fromkeys(rows["model"]))
+        for place, name in enumerate(names):
+            own = rows[rows["model"] == name]
+            x = own["horizon_days"] / YEAR + 0.05 * (place - (len(names) - 1) / 2)
+            gap = [own["auc"] - own["auc_low"], own["auc_high"] - own["auc"]]
+            axes.errorbar(
+                x,
+                own["auc"],
+                yerr=np.maximum(gap, 0),
+                fmt=MARKERS[place % 8],
+                ms=4.5,
+                lw=1,
+                color=COLOURS[place % 8],
+                label=name,
+            )
+        axes.axhline(0.5, color="#525a64", lw=0.7, ls=":")
+        axes.set(
+            xlabel="years",
+            ylabel="time-dependent AUC",
+            ylim=(0, 1.02),
+            xticks=sorted(set((rows["horizon_days"] / YEAR).round(2))),
+        )
+        figure.legend(loc="outside upper left", ncols=3, fontsize=7.5)
+
+    keep = ["model", "horizon_days", "auc", "auc_low", "auc_high"]
+    part.add(
+        Display(
+            f"auc_time_{endpoint}",
+            f"Discrimination over time, {endpoint.upper()}.",
+            "Mean of the outer folds with its corrected 95 % interval.",
+            feasible[keep],
+            draw,
+            f"Largest AUC {feasible['auc'].max():.2f}",
+            height=3.2,
+        )
+    )
+
+
+def _calibration(part: Section, tables: RunTables, endpoint: str) -> None:
+    table = tables.survival(endpoint, "calibration")
+    if table is None:
+        part.missing("Calibration: no horizon is within reach of the follow-up.", "校准：没有随访可及的时间点。")
+        return
+    outer = table[table["source"] == "outer folds"]
+    outer = outer[outer["model"].isin(_chosen(tables, outer))].reset_index(drop=True)
+    horizons = sorted(set(outer["horizon_days"]))
+
+    def draw(figure: Figure, rows: pd.DataFrame) -> None:
+        panels = figure.subplots(1, len(horizons), squeeze=False, sharey=True)[0]
+        for axes, horizon in zip(panels, horizons, strict=True):
+            axes.plot([0, 1], [0, 1], color="#525a64", lw=0.8, ls=":")
+            for place, name in enumerate(dict.fromkeys(rows["model"])):
+                own = rows[(rows["model"] == name) & (rows["horizon_days"] == horizon)].sort_values("predicted")
+                colour = COLOURS[place % 8]
+                axes.vlines(own["predicted"], own["low"], own["high"], color=colour, lw=0.8, alpha=0.6)
+                axes.plot(
+                    own["predicted"],
+                    own["observed"],
+                    marker=MARKERS[place % 8],
+                    ms=4,
+                    lw=1,
+                    ls=STYLES[place % 8],
+                    color=colour,
+                    label=name,
+                )
+            axes.set(xlabel="predicted", xlim=(0, 1), ylim=(0, 1.02), title=f"{horizon / YEAR:.3g} years")
+        panels[0].set(ylabel="observed survival")
+        panels[0].legend(fontsize=7, loc="upper left")
+
+    text = (
+        "Quarters of the pooled test predictions of the first repeat against Kaplan-Meier; the dotted line is perfect."
+    )
+    part.add(
+        Display(
+            f"calibration_{endpoint}",
+            f"Calibration, {endpoint.upper()}.",
+            text,
+            outer,
+            draw,
+            f"Calibration at {len(horizons)} horizons",
+            width=max(3.4, 2.3 * len(horizons)),
+            height=2.9,
+        )
+    )
+
+
+def _decision(part: Section, tables: RunTables, endpoint: str) -> None:
+    table = tables.survival(endpoint, "net_benefit")
+    if table is None:
+        part.missing(
+            "Decision curves: no horizon is within reach of the follow-up.", "决策曲线：没有随访可及的时间点。"
+        )
+        return
+    rows = table[table["model"].isin(_chosen(tables, table))].reset_index(drop=True)
+    horizons = sorted(set(rows["horizon_days"]))
+
+    def draw(figure: Figure, frame: pd.DataFrame) -> None:
+        panels = figure.subplots(1, len(horizons), squeeze=False, sharey=True)[0]
+        for axes, horizon in zip(panels, horizons, strict=True):
+            at = frame[frame["horizon_days"] == horizon]
+            first = at[at["model"] == at["model"].iloc[0]]
+            axes.plot(first["threshold"], first["net_benefit_all"], color=COLOURS[7], lw=1, label="treat all")
+            axes.axhline(0, color=COLOURS[6], lw=0.8, label="treat none")
+            for place, name in enumerate(dict.fromkeys(at["model"])):
+                own = at[at["model"] == name]
+                axes.plot(
+                    own["threshold"],
+                    own["net_benefit"],
+                    color=COLOURS[place % 8],
+                    ls=STYLES[place % 8],
+                    lw=1.4,
+                    label=name,
+                )
+            top = float(np.nanmax(at[["net_benefit", "net_benefit_all"]].to_numpy()))
+            axes.set(
+                xlabel="threshold probability",
+                xlim=(0, 0.8),
+                ylim=(-0.35 * max(top, 0.05), 1.1 * max(top, 0.05)),
+                title=f"{horizon / YEAR:.3g} years",
+            )
+        panels[0].set(ylabel="net benefit")
+        panels[-1].legend(fontsize=7)
+
+    text = "Net benefit of acting where the predicted event probability of the outer folds passes the threshold."
+    keep = ["model", "horizon_days", "threshold", "net_benefit", "net_benefit_all", "net_benefit_none"]
+    part.add(
+        Display(
+            f"decision_{endpoint}",
+            f"Decision curves, {endpoint.upper()}.",
+            text,
+            rows[keep],
+            draw,
+            f"Decision curves at {len(horizons)} horizons",
+            width=max(3.4, 2.6 * len(horizons)),
+            height=2.9,
+        )
     )

@@ -1,0 +1,135 @@
+"""Why a model says what it says: exact contributions of linear models, importance of others, two cases."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from imrad.report.displays import COLOURS, Display
+from imrad.report.page import Column, Section, Shown, Text
+from imrad.report.sections.names import TITLES
+from imrad.report.tables import RunTables
+
+__all__ = ["section"]
+
+TERMS = 12
+
+
+def section(tables: RunTables) -> Section:
+    """Return contributions and two case cards of every endpoint, and the phenotype models' importance."""
+    part = Section("explanations", Text(*TITLES["explanations"]))
+    for endpoint in tables.endpoints:
+        table = tables.survival(endpoint, "explanations")
+        if table is None:
+            part.missing("Contributions: the final models have no terms.", "贡献：最终模型没有非零项。")
+            continue
+        part.head("{endpoint}", endpoint=endpoint.upper())
+        model = tables.fullest(table)
+        rows = table[table["model"] == model].reset_index(drop=True)
+        part.add(_swarm(endpoint, model, rows))
+        _cases(part, endpoint, model, rows)
+    importance = tables.get("phenotype/importance.csv")
+    if importance is not None:
+        columns = {
+            str(name): Column(str(name).replace("_", " "), ".3g" if importance[name].dtype.kind == "f" else "")
+            for name in importance
+        }
+        text = "How much each feature moves the phenotype models' scores."
+        part.add(
+            Shown("importance", "Importance in phenotype models.", importance.head(300), columns, text, collapsed=True)
+        )
+    if not part.blocks:
+        part.missing("No explanations: add the section fuse to the config.", "没有解释：请在配置中加入 fuse。")
+    return part
+
+
+def _ranked(rows: pd.DataFrame) -> list[str]:
+    size = rows.groupby("feature")["contribution"].apply(lambda values: values.abs().mean())
+    return [str(name) for name in size.sort_values(ascending=False).index[:TERMS]]
+
+
+def _swarm(endpoint: str, model: str, rows: pd.DataFrame) -> Display:
+    names = _ranked(rows)
+
+    def draw(figure: Figure, table: pd.DataFrame) -> None:
+        axes = figure.subplots()
+        image = None
+        for place, name in enumerate(reversed(names)):
+            own = table[table["feature"] == name]
+            rank = own["value"].rank(pct=True).to_numpy()
+            x = own["contribution"].to_numpy(dtype=float)
+            order = np.argsort(x, kind="stable")
+            jitter = np.empty(len(x))
+            jitter[order] = 0.22 * np.sin(np.arange(len(x)) * 2.4)
+            image = axes.scatter(x, place + jitter, c=rank, cmap="cividis", s=9, lw=0, vmin=0, vmax=1)
+        axes.axvline(0, color="#525a64", lw=0.7)
+        axes.set_yticks(range(len(names)), [_short(name) for name in reversed(names)], fontsize=7.5)
+        axes.set(xlabel="contribution to the log hazard (right: higher risk)")
+        if image is not None:
+            bar = figure.colorbar(image, ax=axes, shrink=0.7, ticks=[0, 1])
+            bar.ax.set_yticklabels(["low", "high"])
+            bar.set_label("value")
+
+    kept = rows[rows["feature"].isin(names)][["feature", "value", "contribution"]].reset_index(drop=True)
+    text = (
+        f"{model}, all patients. Coefficient times distance from the mean, which for a linear model is "
+        f"the exact Shapley value; "
+        f"at most the {TERMS} largest terms."
+    )
+    return Display(
+        f"contributions_{endpoint}",
+        f"Contributions, {endpoint.upper()}.",
+        text,
+        kept,
+        draw,
+        f"Largest mean contribution: {names[0]}",
+        height=0.9 + 0.27 * len(names),
+    )
+
+
+def _cases(part: Section, endpoint: str, model: str, rows: pd.DataFrame) -> None:
+    total = rows.groupby("patient")["contribution"].sum().sort_values(kind="stable")
+    if len(total) < 2:
+        return
+    low, high = total.index[int(0.1 * (len(total) - 1))], total.index[int(np.ceil(0.9 * (len(total) - 1)))]
+    parts = []
+    for label, patient in (("low risk", low), ("high risk", high)):
+        own = rows[rows["patient"] == patient]
+        parts.append(own.assign(case=label)[["case", "feature", "value", "contribution"]])
+    table = pd.concat(parts, ignore_index=True)
+    order = _ranked(table)
+    table = table[table["feature"].isin(order)].rename(columns={"case": "card"}).reset_index(drop=True)
+
+    def draw(figure: Figure, frame: pd.DataFrame) -> None:
+        panels = figure.subplots(1, 2, sharey=True, sharex=True)
+        y = np.arange(len(order))[::-1]
+        for axes, label in zip(panels, ("low risk", "high risk"), strict=True):
+            own = frame[frame["card"] == label].set_index("feature").reindex(order)
+            share = own["contribution"].astype(float).to_numpy()
+            axes.barh(y, share, color=[COLOURS[1] if value > 0 else COLOURS[0] for value in share], height=0.6)
+            axes.axvline(0, color="#525a64", lw=0.7)
+            axes.set_title(f"a {label} case", fontsize=8.5)
+            axes.set(xlabel="log hazard")
+        panels[0].set_yticks(y, [_short(name) for name in order], fontsize=7.5)
+
+    text = (
+        f"{model}: patients at the tenth and the ninetieth percentile of the linear predictor; blue "
+        f"lowers, orange raises the risk."
+    )
+    part.add(
+        Display(
+            f"cases_{endpoint}",
+            f"Two cases, {endpoint.upper()}.",
+            text,
+            table,
+            draw,
+            "Contributions of two cases",
+            width=6.2,
+            height=0.9 + 0.25 * len(order),
+        )
+    )
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 34 else name[:15] + "…" + name[-18:]

@@ -1,0 +1,125 @@
+"use strict";
+(() => {
+  const root = document.documentElement;
+  const one = (selector, from = document) => from.querySelector(selector);
+  const all = (selector, from = document) => Array.from(from.querySelectorAll(selector));
+
+  const toggle = one("#language");
+  toggle.addEventListener("click", () => {
+    const next = root.dataset.language === "en" ? "zh" : "en";
+    root.dataset.language = next;
+    root.lang = next;
+    toggle.textContent = next === "en" ? "中文" : "English";
+  });
+
+  // The page may travel without its folder: downloads come from the page itself.
+  const tables = JSON.parse(one("#tables").textContent);
+  const save = (event, text, type) => {
+    event.preventDefault();
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob([text], { type }));
+    link.download = event.currentTarget.getAttribute("download");
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+  };
+  for (const link of all("[data-csv]")) {
+    link.addEventListener("click", (event) => {
+      const text = tables[link.dataset.csv];
+      if (text !== undefined) save(event, "\ufeff" + text, "text/csv");
+    });
+  }
+  for (const link of all("[data-svg]")) {
+    link.addEventListener("click", (event) => {
+      const drawing = one("svg", document.getElementById("f-" + link.dataset.svg));
+      save(event, new XMLSerializer().serializeToString(drawing), "image/svg+xml");
+    });
+  }
+  for (const button of all(".enlarge")) {
+    button.addEventListener("click", () => {
+      const large = document.getElementById(button.dataset.figure).classList.toggle("large");
+      button.setAttribute("aria-pressed", String(large));
+    });
+  }
+
+  const links = new Map(all("nav ol a").map((link) => [link.hash.slice(1), link]));
+  if ("IntersectionObserver" in window) {
+    const seen = new IntersectionObserver((entries) => {
+      for (const entry of entries) {
+        if (!entry.isIntersecting) continue;
+        for (const link of links.values()) link.removeAttribute("aria-current");
+        const link = links.get(entry.target.id);
+        if (link) link.setAttribute("aria-current", "true");
+      }
+    }, { rootMargin: "0px 0px -75% 0px" });
+    for (const section of all("main section")) seen.observe(section);
+  }
+
+  const element = (name, text, attributes = {}) => {
+    const made = document.createElement(name);
+    if (text) made.textContent = text;
+    for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+    return made;
+  };
+  for (const form of all("form.calculator")) {
+    const models = JSON.parse(one("script.models", form).textContent);
+    const chosen = one("select.model", form);
+    const inputs = one(".inputs", form);
+    const output = one("output", form);
+    form.addEventListener("submit", (event) => event.preventDefault());
+
+    const tell = () => {
+      const model = models[chosen.value];
+      let score = model.intercept;
+      let points = 0;
+      let complete = true;
+      for (const predictor of model.predictors) {
+        const field = one(`[data-predictor="${CSS.escape(predictor.name)}"]`, inputs);
+        const value = field.value === "" ? NaN : Number(field.value);
+        if (!Number.isFinite(value)) complete = false;
+        field.classList.toggle("outside", value < predictor.low || value > predictor.high);
+        score += predictor.coef * value;
+        points += (value - predictor.zero_at) * predictor.coef * model.points_per_unit;
+      }
+      output.replaceChildren();
+      if (!complete) {
+        output.append(element("p", "–"));
+        return;
+      }
+      const list = element("dl");
+      const row = (name, text, value) => {
+        list.append(element("dt", name), element("dd", text, { "data-result": name, "data-value": String(value) }));
+      };
+      row("points", points.toFixed(1), points);
+      row("linear predictor", score.toFixed(3), score);
+      for (const outcome of model.outcomes) {
+        const p = model.kind === "binary"
+          ? 1 / (1 + Math.exp(-score))
+          : Math.exp(-outcome.hazard * Math.exp(Math.min(Math.max(score, -700), 700)));
+        row(outcome.name, (100 * p).toFixed(1) + " %", p);
+      }
+      output.append(list);
+    };
+
+    const build = () => {
+      inputs.replaceChildren();
+      for (const predictor of models[chosen.value].predictors) {
+        const label = element("label", predictor.name + " ");
+        let field;
+        if (predictor.labels && predictor.choices) {
+          field = element("select");
+          predictor.ticks.forEach((value, k) => field.append(element("option", predictor.labels[k], { value: String(value) })));
+        } else {
+          field = element("input", "", { type: "number", step: "any", value: String(predictor.start) });
+          label.title = predictor.low + " – " + predictor.high;
+        }
+        field.dataset.predictor = predictor.name;
+        field.addEventListener("input", tell);
+        label.append(field);
+        inputs.append(label);
+      }
+      tell();
+    };
+    chosen.addEventListener("change", build);
+    build();
+  }
+})();
