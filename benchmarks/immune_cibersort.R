@@ -14,12 +14,12 @@ core <- function(y) {
 }
 z <- function(v) (v - mean(v)) / sd(v)
 if (S > 0) {
-  t <- system.time(W <- sapply(seq_len(S), function(j) core(z(Y[, j]))))[3]
+  t <- system.time(W <- sapply(seq_len(S), function(j) core(z(Y[, j]))))[c(1, 3)]
   write.table(t(W), file.path(folder, "R_fractions.csv"), sep = ",", row.names = FALSE, col.names = FALSE)
   cat("mixtures", t, "\n")
 }
 if (P > 0) {
   set.seed(1); pool <- as.vector(Y)
-  t <- system.time(for (i in seq_len(P)) core(z(sample(pool, nrow(X)))))[3]
+  t <- system.time(for (i in seq_len(P)) core(z(sample(pool, nrow(X)))))[c(1, 3)]
   cat("permutations", t, "\n")
 }

@@ -1,7 +1,8 @@
 """CIBERSORT: the exact solver against R e1071 and libsvm, on the same mixtures and cores.
 
 Run: OMP_NUM_THREADS=1 python benchmarks/immune_cibersort.py [--mixtures 100] [--rounds 3]
-R with e1071 is found on the PATH; R and imrad take turns, each reading the same files.
+R with e1071 is found on the PATH; R and imrad take turns, each reading the same files. Times are CPU
+seconds of one core, which other work on the machine disturbs less than the clock.
 """
 
 from __future__ import annotations
@@ -51,15 +52,15 @@ def main() -> None:
             measured = run_r(folder, args.mixtures, 50)
             times["R"].append(measured["mixtures"])
             times["R 50 permutations"].append(measured["permutations"])
-            start = time.perf_counter()
+            start = time.process_time()
             exact = cibersort(ready, signature)
-            times["exact"].append(time.perf_counter() - start)
-            start = time.perf_counter()
+            times["exact"].append(time.process_time() - start)
+            start = time.process_time()
             cibersort(ready, signature, n_permutations=1000)
-            times["exact 1000 permutations"].append(time.perf_counter() - start)
-        start = time.perf_counter()
+            times["exact 1000 permutations"].append(time.process_time() - start)
+        start = time.process_time()
         libsvm = cibersort(ready, signature, solver="libsvm")
-        libsvm_time = time.perf_counter() - start
+        libsvm_time = time.process_time() - start
         r_fractions = np.loadtxt(folder / "R_fractions.csv", delimiter=",", ndmin=2)[:, :22]
     best = {key: min(values) for key, values in times.items()}
     for key, value in [*best.items(), ("libsvm in imrad", libsvm_time)]:
