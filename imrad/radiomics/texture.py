@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from imrad.exceptions import RegionError
+from imrad.exceptions import ImageError, RegionError
 from imrad.radiomics import kernels
 from imrad.radiomics.features import CLASSES
 from imrad.radiomics.firstorder import bin_edges, first_order_features
@@ -80,6 +80,8 @@ _MATRIX_NAMES = {
     ),
 }
 
+
+MOST_LEVELS = 5000
 
 _MCC = list(CLASSES["glcm"]).index("MCC")
 
@@ -310,10 +312,22 @@ class RegionVoxels:
             weights = np.ones(len(grid.steps))
         else:
             weights = np.exp(-(self._step_lengths(grid.steps, norm) ** 2))
-        matrices = kernels.glcm_matrices(
-            flat, grid.starts, grid.stops, grid.offsets, weights, grey.size, settings.symmetricalGLCM
-        )
-        found = kernels.glcm_features(matrices, grey)
+        if grey.size > MOST_LEVELS:
+            message = (
+                f"{grey.size} different grey levels in a region of {self.voxels} voxels say nothing of texture and "
+                f"need matrices of gigabytes; choose a larger binWidth (now {settings.binWidth:g}) or a binCount"
+            )
+            raise ImageError(message)
+        # One direction at a time where all matrices together would be large.
+        each = len(grid.offsets) if weights.size or grey.size <= 512 else 1
+        found = []
+        for n in range(0, len(grid.offsets), each):
+            offsets = grid.offsets[n : n + each]
+            matrices = kernels.glcm_matrices(
+                flat, grid.starts, grid.stops, offsets, weights, grey.size, settings.symmetricalGLCM
+            )
+            found.append(kernels.glcm_features(matrices, grey))
+        found = np.concatenate(found)
         mean = _mean_of_directions(found)
         if grey.size <= 8 and not found[:, _MCC].min() > 1e-5:
             mean[_MCC] = _small_maximal_correlation(matrices)
