@@ -367,6 +367,18 @@ def report(run: RunOption = None) -> None:
     _finish(opened)
 
 
+@app.command(epilog="Example:  imrad diff runs/first runs/second")
+def diff(
+    run_a: Annotated[Path, typer.Argument(metavar="RUN_A", help="Run directory: before.")],
+    run_b: Annotated[Path, typer.Argument(metavar="RUN_B", help="Run directory: after.")],
+) -> None:
+    """Tell which setting or input changed between two runs, and which result moved by how much."""
+    from imrad.stages import difference as stage
+
+    for line in stage.diff(_open(run_a), _open(run_b)):
+        say(line)
+
+
 @app.command(epilog="Example:  imrad doctor")
 def doctor() -> None:
     """Tell what is installed and what that enables."""

@@ -58,7 +58,7 @@ class Mask:
         self._numbers = {patient: f"patient {number + 1}" for number, patient in enumerate(order)}
         # A name of one to three characters would be found inside ordinary words and numbers.
         long = sorted((item for item in known if len(item) > 3), key=lambda item: (-len(item), item))
-        either = "|".join([*(re.escape(item) for item in long), BARCODE])
+        either = "|".join([BARCODE, *(re.escape(item) for item in long)])
         self._known = re.compile(rf"(?<![A-Za-z0-9])(?:{either})(?![A-Za-z0-9])")
         self._path = re.compile(PATH)
 

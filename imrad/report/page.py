@@ -37,7 +37,9 @@ def shown_value(value: Any, spec: str = "") -> str:
             return "< 0.001" if number < 0.001 else f"= {number:.2g}"
         if spec == "share":
             return f"{100 * number:.0f} %"
-        return format(round(number) if spec.endswith("d") else number, spec)
+        text = format(round(number) if spec.endswith("d") else number, spec)
+        # A rounded zero has no sign.
+        return text.lstrip("+-") if float(text) == 0 else text
     return str(value)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -36,6 +36,9 @@ TABLES = (
     *("models", "coefficients", "risk", "pairs", "horizons", "calibration", "net_benefit", "curves", "path", "ph"),
     *("robustness", "subgroups", "explanations", "groups", "folds", "path_coefficients", "cox", "nomogram"),
 )
+
+
+SUBGROUPS = ("sex", "stage", "site")
 
 
 class FuseStageSettings(SurvivalSettings):
@@ -103,7 +106,14 @@ def _one(
         phenotype = CrossFitted(run.read("phenotype/crossfit.csv")) if run.has("phenotype/crossfit.csv") else None
         try:
             y = data.obs[[f"{name}_days", f"{name}_event"]].astype(float)
-            result = fusion.run(y, _blocks(data, settings), proof.read_splits(run), phenotype)
+            result = fusion.run(
+                y,
+                _blocks(data, settings),
+                proof.read_splits(run),
+                phenotype,
+                sites=_sites(data),
+                subgroups=_subgroups(data),
+            )
         except (FeasibilityError, TooFewEventsError) as error:
             stage.skip(str(error))
             return [f"{name}: skipped, {error}"]
@@ -114,14 +124,37 @@ def _one(
                 stage.table(f"{folder}/{table}.csv", found)
         stage.json(f"{folder}/verdict.json", result.verdict)
         stage.plain(f"{folder}/models.zip", result.final)
-        stage.json(f"{folder}/nomogram.json", _nomograms(result, settings.horizons_days))
+        stage.json(f"{folder}/nomogram.json", _nomograms(result, settings.horizons_days, _levels(data)))
         describe_scores(run, stage, data, name)
         proof.record(run, stage, result.ledger)
         write_results(run)
         return [f"{name}: {result.verdict['sentence']}"]
 
 
-def _nomograms(result: Any, horizons: Sequence[float]) -> dict[str, Any]:
+def _sites(data: AnnData) -> pd.Series[Any] | None:
+    found = [name for name in ("site", "center", "centre", "hospital") if name in data.obs]
+    return data.obs[found[0]].astype(object) if found else None
+
+
+def _subgroups(data: AnnData) -> pd.DataFrame | None:
+    """Return sex, stage, site and halves by the median age, where the cohort has them."""
+    table = pd.DataFrame({name: data.obs[name].astype(object) for name in SUBGROUPS if name in data.obs})
+    table.index = data.obs_names.astype(str)
+    if "age_years" in data.obs:
+        age = data.obs["age_years"].astype(float).to_numpy()
+        middle = round(float(pd.Series(age).median())) if (age == age).any() else 0
+        older = pd.Series(age >= middle, index=table.index).map({True: f"{middle} and over", False: f"under {middle}"})
+        table["age"] = older.where(age == age)
+    return table if len(table.columns) else None
+
+
+def _levels(data: AnnData) -> dict[str, list[str]]:
+    """Return the names behind the ranks of ordered categories."""
+    ordered = [name for name, kind in data.obs.dtypes.items() if isinstance(kind, pd.CategoricalDtype) and kind.ordered]
+    return {str(name): [str(level) for level in data.obs[name].cat.categories] for name in ordered}
+
+
+def _nomograms(result: Any, horizons: Sequence[float], levels: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     """Return what a calculator needs of each final model: axes, points, baseline hazards, category levels."""
     from imrad.survival.nomogram import survival_nomogram
 
@@ -134,7 +167,7 @@ def _nomograms(result: Any, horizons: Sequence[float]) -> dict[str, Any]:
         coef = dict(zip(final["names"], final["coef"], strict=True))
         values = part.pivot(index="patient", columns="feature", values="value")[columns]
         longest = float(max(final["event_times"]))
-        times = {f"{horizon / 365.25:.3g}-year survival": horizon for horizon in horizons if horizon <= longest}
+        times = {f"{round(horizon / 365.25, 1):g}-year survival": horizon for horizon in horizons if horizon <= longest}
         try:
             drawn = survival_nomogram(
                 columns,
@@ -144,6 +177,7 @@ def _nomograms(result: Any, horizons: Sequence[float]) -> dict[str, Any]:
                 hazard=final["baseline_hazard"],
                 offset=float(final["offset"]),
                 times=times,
+                labels={**levels, **{column: ("no", "yes") for column in columns if "=" in column}},
             )
         except FitError:
             continue

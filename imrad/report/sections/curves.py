@@ -114,6 +114,11 @@ def _kaplan_meier(part: Section, tables: RunTables, endpoint: str) -> None:
     )
 
 
+def _years(days: float) -> str:
+    years = round(days / YEAR, 1)
+    return "1 year" if years == 1 else f"{years:g} years"
+
+
 def _step(last: float) -> float:
     return next((step for step in (3, 6, 12, 24, 36, 48, 60) if last / step <= 8), 120)
 
@@ -169,7 +174,7 @@ def _horizons(part: Section, tables: RunTables, endpoint: str) -> None:
             xlabel="years",
             ylabel="time-dependent AUC",
             ylim=(0, 1.02),
-            xticks=sorted(set((rows["horizon_days"] / YEAR).round(2))),
+            xticks=sorted(set((rows["horizon_days"] / YEAR).round(1))),
         )
         figure.legend(loc="outside upper left", ncols=3, fontsize=7.5)
 
@@ -214,9 +219,10 @@ def _calibration(part: Section, tables: RunTables, endpoint: str) -> None:
                     color=colour,
                     label=name,
                 )
-            axes.set(xlabel="predicted", xlim=(0, 1), ylim=(0, 1.02), title=f"{horizon / YEAR:.3g} years")
+            axes.set(xlabel="predicted", xlim=(0, 1), ylim=(0, 1.02), title=_years(horizon))
         panels[0].set(ylabel="observed survival")
-        panels[0].legend(fontsize=7, loc="upper left")
+        handles, names = panels[0].get_legend_handles_labels()
+        figure.legend(handles, names, loc="outside upper left", ncols=2, fontsize=7)
 
     text = (
         "Quarters of the pooled test predictions of the first repeat against Kaplan-Meier; the dotted line is perfect."
@@ -230,7 +236,7 @@ def _calibration(part: Section, tables: RunTables, endpoint: str) -> None:
             draw,
             f"Calibration at {len(horizons)} horizons",
             width=max(3.4, 2.3 * len(horizons)),
-            height=2.9,
+            height=3.1,
         )
     )
 
@@ -267,10 +273,11 @@ def _decision(part: Section, tables: RunTables, endpoint: str) -> None:
                 xlabel="threshold probability",
                 xlim=(0, 0.8),
                 ylim=(-0.35 * max(top, 0.05), 1.1 * max(top, 0.05)),
-                title=f"{horizon / YEAR:.3g} years",
+                title=_years(horizon),
             )
         panels[0].set(ylabel="net benefit")
-        panels[-1].legend(fontsize=7)
+        handles, names = panels[0].get_legend_handles_labels()
+        figure.legend(handles, names, loc="outside upper left", ncols=3, fontsize=7)
 
     text = "Net benefit of acting where the predicted event probability of the outer folds passes the threshold."
     keep = ["model", "horizon_days", "threshold", "net_benefit", "net_benefit_all", "net_benefit_none"]
@@ -283,6 +290,6 @@ def _decision(part: Section, tables: RunTables, endpoint: str) -> None:
             draw,
             f"Decision curves at {len(horizons)} horizons",
             width=max(3.4, 2.6 * len(horizons)),
-            height=2.9,
+            height=3.1,
         )
     )

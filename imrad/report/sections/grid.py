@@ -43,7 +43,7 @@ def section(tables: RunTables) -> Section:
         "AUC: mean of the outer folds for the cell that the inner folds chose, with an approximate 95 % interval; p by "
         "permutation of the whole search; q corrects for all targets."
     )
-    shown = summary.assign(status=summary["status"].str.replace("_", " "))
+    shown = summary.assign(status=summary["status"].str.replace("_", "\u00a0"))
     part.add(Shown("summary", "Targets.", shown, columns, caption))
     if grid is not None:
         part.add(_heat_map(grid, summary))
@@ -137,7 +137,7 @@ def _band(part: Section, tables: RunTables, summary: pd.DataFrame) -> None:
         )
         for name, colour, marker in (
             ("volume", COLOURS[1], "|"),
-            ("shuffled", COLOURS[3], "x"),
+            ("shuffled_features", COLOURS[3], "x"),
             ("clinical", COLOURS[2], "+"),
         ):
             if name in table:
@@ -149,7 +149,7 @@ def _band(part: Section, tables: RunTables, summary: pd.DataFrame) -> None:
                     marker=marker,
                     zorder=4,
                     lw=1.3,
-                    label=f"{name} only" if name != "shuffled" else name,
+                    label="shuffled features" if name == "shuffled_features" else f"{name} only",
                 )
         axes.axvline(0.5, color="#525a64", lw=0.7, ls=":")
         axes.set_yticks(y, [str(name)[:30] for name in table["target"]], fontsize=7)

@@ -34,7 +34,6 @@ def section(tables: RunTables) -> Section:
             "uno_outer": Column("Uno's C", ".3f"),
             "ibs_outer": Column("IBS", ".3f"),
             "n_selected": Column("Terms", ".0f"),
-            "notes": Column("Notes"),
         }
         kept = {name: column for name, column in columns.items() if name in models}
         text = (
@@ -48,8 +47,6 @@ def section(tables: RunTables) -> Section:
             part.add(_forest(endpoint, fitted.reset_index(drop=True)))
         _refused(part, models)
         _pairs(part, tables, endpoint)
-        if tables.survival(endpoint, "external") is None:
-            part.missing("External values: no other cohort was given.", "外部验证值：未提供其他队列。")
     if not part.blocks:
         part.missing("No fusion has run: add the section fuse to the config.", "尚未运行融合：请在配置中加入 fuse。")
     return part

@@ -27,6 +27,7 @@ SENTENCES = {
         "{endpoint}：未能证明影像在临床变量之上有增益。",
     ),
 }
+SAME = 1e-9
 FIGURES = (
     " In the outer folds, C of {model} minus {reference} is {c} (95 % interval {c_low} to {c_high}, p {c_p}); the "
     "integrated Brier score changes by {ibs} ({ibs_low} to {ibs_high}; below 0 is better). {n} patients, {events} "
@@ -73,6 +74,24 @@ def _endpoint(part: Section, tables: RunTables, endpoint: str) -> None:
 
     def number(column: str, spec: str) -> Number:
         return tables.number(path, 0, column, spec)
+
+    if row["status"] == "not_shown" and max(abs(row["c_low"]), abs(row["c_high"])) < SAME:
+        english, chinese = SENTENCES["not_shown"]
+        part.say(
+            english
+            + " {model} and {reference} rank the patients alike in every outer fold: nothing of the imaging scores "
+            "was used. {n} patients, {events} events, {folds} outer folds.",
+            chinese
+            + "在每个外层折中，{model} 与 {reference} 对患者的排序相同：影像评分未被采用。{n} 例患者，{events} 个事件，{folds} 个外层折。",
+            kind="lead",
+            endpoint=endpoint.upper(),
+            model=str(row["model"]),
+            reference=str(row["reference"]),
+            n=number("n", "d"),
+            events=number("n_events", "d"),
+            folds=number("n_folds", "d"),
+        )
+        return
 
     english, chinese = SENTENCES[str(row["status"])]
     part.say(
@@ -220,7 +239,7 @@ def _doubts(part: Section, tables: RunTables) -> None:
             part.say(
                 f"{{code}} {text.en}",
                 f"{{code}} {text.zh}" if text.zh else "",
-                kind="warning",
+                kind="doubt",
                 code=item.code,
                 **text.parts,
             )
