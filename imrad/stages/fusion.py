@@ -97,11 +97,17 @@ def _one(
         if stage.fresh:
             return [f"{name}: nothing to do"]
         from imrad.evaluation import CrossFitted
-        from imrad.survival import SurvivalFusion
+        from imrad.survival import COMPARISON_MODELS, DEFAULT_MODELS, SurvivalFusion
 
-        kept = settings.model_dump(exclude={"endpoints", "clinical", "immune", "volume", "extra_blocks"})
         fusion = SurvivalFusion(
-            **kept, seed=run.config.seed, workers=workers, store=stage.store, progress=progress, endpoint=name
+            (*DEFAULT_MODELS, *COMPARISON_MODELS) if settings.comparison_models else None,
+            n_bootstrap=settings.n_bootstrap,
+            horizons_days=settings.horizons_days,
+            endpoint=name,
+            seed=run.config.seed,
+            workers=workers,
+            store=stage.store,
+            progress=progress,
         )
         phenotype = CrossFitted(run.read("phenotype/crossfit.csv")) if run.has("phenotype/crossfit.csv") else None
         try:

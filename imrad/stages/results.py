@@ -22,7 +22,8 @@ def write_results(run: Run) -> None:
         table = table[table["repeat"] == 0].assign(
             name="Rad-" + table["target"], fold="r0/o" + table["fold"].astype(int).astype(str)
         )
-        cohort.attach_out_of_fold(data, "phenotype", *_wide(table, "probability"))
+        if len(table):
+            cohort.attach_out_of_fold(data, "phenotype", *_wide(table, "probability"))
     parts = []
     for path in sorted((run.folder / "survival").glob("*/risk.csv")):
         table = run.read(str(path.relative_to(run.folder)))

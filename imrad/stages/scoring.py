@@ -121,6 +121,7 @@ def _computed(
         **{name: value for name, value in options.items() if name != "gene_sets"},
         gene_sets=settings.gene_sets,
         maf=sources.get("maf"),
+        maf_patients=_sheet(sources.get("maf")),
         msi=sources.get("msi"),
         seed=seed,
         workers=workers,
@@ -130,9 +131,19 @@ def _computed(
     if settings.p_rule == "exclude":
         done = immune.apply_p_rule(done, settings.p_rule)
     if wanted and "maf" in sources:
-        table = immune.mutated_genes(sources["maf"], settings.mutations).reindex(done.scores.index)
+        named = _sheet(sources["maf"])
+        table = immune.mutated_genes(sources["maf"], settings.mutations, patients=named).reindex(done.scores.index)
         done = done.replaced(scores=pd.concat([done.scores, table], axis=1))
     return done
+
+
+def _sheet(maf: Path | None) -> dict[str, str] | None:
+    """Return the patient of each file by the GDC's sample sheet; a file without a variant names nobody."""
+    path = None if maf is None else maf / "gdc_sample_sheet.tsv"
+    if path is None or not path.is_file():
+        return None
+    sheet = pd.read_csv(path, sep="\t", dtype=str)
+    return dict(zip(sheet["File Name"], sheet["Case ID"], strict=True))
 
 
 def _joined(done: ImmuneScores | None, published: Path | None) -> pd.DataFrame:
