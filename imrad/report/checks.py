@@ -283,7 +283,7 @@ def _lost(tables: RunTables) -> Findings:
     table = tables.get("attrition.csv")
     if table is None:
         return None
-    share = 1 - table["n_out"] / table["n_in"].where(table["n_in"] > 0)
+    lost = table["n_in"] - table["n_out"]
     return [
         Text(
             "At the step '{step}' {before} became {after}: more than 30 % were lost, and those who remain may differ.",
@@ -294,7 +294,7 @@ def _lost(tables: RunTables) -> Findings:
                 "after": tables.number("attrition.csv", row, "n_out", "d"),
             },
         )
-        for row in table.index[share > LOST]
+        for row in table.index[lost > LOST * table["n_in"]]
     ]
 
 
@@ -490,9 +490,9 @@ def _worse_than_nothing(tables: RunTables) -> Findings:
 @_check("IMR022", "Shuffled features predict", "打乱后的特征仍可预测")
 def _shuffled(tables: RunTables) -> Findings:
     controls = tables.get("phenotype/controls.csv")
-    if controls is None or not (controls["control"] == "shuffled").any():
+    if controls is None or not (controls["control"] == "shuffled_features").any():
         return None
-    own = controls[controls["control"] == "shuffled"]
+    own = controls[controls["control"] == "shuffled_features"]
     tried = max(len(own), 1)
     high = own[own["auc_low"] > 0.5]
     # One target in forty passes by chance; a leak lifts many.

@@ -192,6 +192,10 @@ def bibtex(tables: RunTables) -> str:
                     f""
                     f""
                     f""
+                    f""
+                    f""
+                    f""
+                    f""
                     f"{{{key}{len(entries)},\n  title = {{Definition of {card.name} ({card.kind})}},\n  doi = {{{doi}}}\n}}"
                 )
     return "\n\n".join(entries)

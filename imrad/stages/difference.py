@@ -77,7 +77,7 @@ def _settings(run_a: Run, run_b: Run) -> list[str]:
     for run in (run_a, run_b):
         flat: dict[str, Any] = {"seed": run.record.get("seed", run.config.seed)}
         for stage, entry in run.record["stages"].items():
-            if stage != "report":
+            if stage != "report" and all(stage in other.record["stages"] for other in (run_a, run_b)):
                 flat |= _flat(entry.get("settings", {}), stage)
         found.append(flat)
     return list(_changed("setting", *found))
@@ -100,9 +100,7 @@ def _inputs(run_a: Run, run_b: Run) -> list[str]:
         made = {path for run in stages for entry in run.values() for path in entry.get("outputs", {})}
         made |= {"fetch", "extract", "score"}
         a, b = ({k: v for k, v in run[stage].get("inputs", {}).items() if k not in made} for run in stages)
-        for name in sorted({*a, *b}):
-            if a.get(name) != b.get(name):
-                lines.append(f"input of {stage}: {name} differs")
+        lines += [f"input of {stage}: {name} differs" for name in sorted({*a, *b}) if a.get(name) != b.get(name)]
         if stages[0][stage]["status"] != stages[1][stage]["status"]:
             lines.append(f"stage {stage}: {stages[0][stage]['status']} -> {stages[1][stage]['status']}")
     return lines

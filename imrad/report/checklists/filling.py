@@ -46,10 +46,6 @@ def _filled(item: Item, evidence: Evidence, statement: str) -> Filled:
             return Filled(item, "stated", item.earned, statement, "")
         return Filled(item, "unknown", item.otherwise, "for the authors to state", "")
     status, words, section = evidence.look(item.evidence)
-    if item.id == "RQS-12" and status == "yes" and "outer folds" in words:
-        return Filled(item, status, item.earned, words, section)
-    if item.id == "RQS-12" and status == "yes":
-        return Filled(item, status, 3.0, words, section)
     if status in ("no", "unknown") and statement:
         return Filled(item, "stated", item.earned, statement, "")
     earned = item.earned if status == "yes" else item.otherwise if status != "not applicable" else 0.0
@@ -215,12 +211,9 @@ class Evidence:
 
     @cached_property
     def _validation(self) -> tuple[str, str, str]:
+        # Outer folds are the same patients and each refits the model: the score asks for a data set of its own.
         outside = self._external_test
-        return (
-            outside
-            if outside[0] == "yes"
-            else (*self._internal_test[:1], "outer folds of the same patients, no other cohort", "models")
-        )
+        return outside if outside[0] == "yes" else ("no", "outer folds only, no other data set", "models")
 
     @cached_property
     def _biology(self) -> tuple[str, str, str]:

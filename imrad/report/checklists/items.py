@@ -110,7 +110,7 @@ RQS = _items(
 9 | discrimination with significance (one), resampled (one more) | discrimination | 2
 10 | calibration with significance (one), resampled (one more) | calibration | 2
 11 | prospective, registered study | author | 7
-12 | validation: none -5, internal 2, external 3 to 5 | validation | 2 | -5
+12 | validation on another data set: none -5, same institute 2, others 3 to 5 | validation | 3 | -5
 13 | compared with the gold standard | author | 2
 14 | potential clinical use: decision curves | decision_curves | 2
 15 | cost-effectiveness | author | 1

@@ -94,9 +94,10 @@ def _stages(part: Section, tables: RunTables) -> None:
         "files": Column("Files", "d"),
     }
     part.add(Shown("stages", "Stages.", stages, columns))
-    versions = pd.DataFrame({"package": list(record["versions"]), "version": list(record["versions"].values())})
+    installed = {"Python": record["python"], **record["versions"]}
+    versions = pd.DataFrame({"package": list(installed), "version": list(installed.values())})
     shown = {"package": Column("Package"), "version": Column("Version")}
-    part.add(Shown("versions", f"Versions (Python {record['python']}).", versions, shown, collapsed=True))
+    part.add(Shown("versions", "Versions.", versions, shown, collapsed=True))
 
 
 def _cards(part: Section, tables: RunTables) -> None:
