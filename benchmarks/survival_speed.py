@@ -62,11 +62,10 @@ def main() -> None:
         steps = min(reference.shape[1], same.path_.coef.shape[1])
         gap = np.abs(reference[:, :steps] - same.path_.coef[:, :steps]).max()
         mine, theirs = min(seconds["imrad"]), min(seconds["glmnet"])
-        print(
-            f"n={n} p={p} {mode} path of {len(same.path_.lambdas)} penalties (glmnet {printed[1]}): "
-            f"imrad {mine:.3f} s, cv.glmnet {theirs:.3f} s, {theirs / mine:.1f} times faster; largest coefficient difference from glmnet's "
-            f"default stopping rule {gap:.1e}; chosen {same.lambda_min_:.5f} and {float(printed[2]):.5f}"
-        )
+        print(f"n={n} p={p}, {mode} path: {len(same.path_.lambdas)} penalties (glmnet {printed[1]})")
+        print(f"  imrad {mine:.3f} s, cv.glmnet {theirs:.3f} s: {theirs / mine:.1f} times faster")
+        print(f"  largest coefficient difference from glmnet at its default stopping rule {gap:.1e}")
+        print(f"  penalty chosen {same.lambda_min_:.5f}, by glmnet {float(printed[2]):.5f}")
 
 
 if __name__ == "__main__":

@@ -33,13 +33,17 @@ def breslow_hazard(
     moments = np.unique(times[happened])
     first = np.searchsorted(times, moments, side="left")
     top = eta.max(initial=-np.inf)
-    risk = np.cumsum((w * np.exp(eta - top))[::-1])[::-1][first]
+    risk = np.cumsum((w * np.exp(np.maximum(eta - top, -700.0)))[::-1])[::-1][first]
     deaths = np.bincount(np.searchsorted(moments, times[happened]), weights=w[happened], minlength=len(moments))
-    return moments, np.cumsum(deaths / risk) * np.exp(-top)
+    with np.errstate(divide="ignore"):
+        log_steps = np.log(deaths) - np.log(risk) - top
+    return moments, np.cumsum(np.exp(np.clip(log_steps, -700.0, 690.0)))
 
 
 def survival_at(event_times: FloatArray, hazard: FloatArray, score: FloatArray, times: Any) -> FloatArray:
     """Return survival probabilities at times, shape (n_patients, n_times): steps at the event times."""
     asked = np.atleast_1d(np.asarray(times, dtype=float))
     at = np.concatenate(([0.0], hazard))[np.searchsorted(event_times, asked, side="right")]
-    return np.asarray(np.exp(-np.outer(np.exp(np.clip(score, -700, 700)), at)))
+    with np.errstate(divide="ignore"):
+        log_hazard = np.log(at)[None, :] + score[:, None]
+    return np.asarray(np.exp(-np.exp(np.minimum(log_hazard, 700.0))))

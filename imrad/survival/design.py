@@ -43,6 +43,14 @@ class BlockCoding:
     @classmethod
     def learn(cls, table: pd.DataFrame) -> Self:
         """Learn medians, classes and references from training rows."""
+        if _all_numbers(table):
+            matrix = _matrix(table)
+            known = np.isfinite(matrix)
+            fill = np.zeros(matrix.shape[1])
+            some = known.any(axis=0)
+            fill[some] = np.nanmedian(np.where(known, matrix, np.nan)[:, some], axis=0)
+            pairs = zip(table.columns, fill, strict=True)
+            return cls(tuple(_Column(str(name), "number", float(value)) for name, value in pairs))
         return cls(tuple(_learn(str(name), table[name]) for name in table.columns))
 
     @property
@@ -55,6 +63,10 @@ class BlockCoding:
 
     def apply(self, table: pd.DataFrame) -> FloatArray:
         """Return the coded matrix, shape (n_patients, n_names), without missing values."""
+        names = [column.name for column in self.columns]
+        if all(column.kind == "number" for column in self.columns) and _all_numbers(table):
+            matrix = _matrix(table if list(table.columns) == names else table[names])
+            return np.where(np.isfinite(matrix), matrix, [column.fill for column in self.columns])
         parts: list[FloatArray] = []
         for column in self.columns:
             values = table[column.name]
@@ -77,6 +89,14 @@ class BlockCoding:
     def from_plain(cls, plain: list[dict[str, Any]]) -> Self:
         """Rebuild a coding from :meth:`to_plain`."""
         return cls(tuple(_Column(item["name"], item["kind"], item["fill"], tuple(item["levels"])) for item in plain))
+
+
+def _all_numbers(table: pd.DataFrame) -> bool:
+    return table.shape[1] > 0 and all(pd.api.types.is_numeric_dtype(kind) for kind in table.dtypes)
+
+
+def _matrix(table: pd.DataFrame) -> FloatArray:
+    return np.asarray(table.to_numpy(dtype=float, na_value=np.nan), dtype=float)
 
 
 def _learn(name: str, values: pd.Series[Any]) -> _Column:

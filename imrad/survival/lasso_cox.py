@@ -309,7 +309,8 @@ def breslow_deviance(
     order = np.argsort(time, kind="stable")
     times, happened, w, eta = time[order], event[order] & (weight[order] > 0), weight[order], scores[order]
     top = eta.max(axis=0, initial=-np.inf)
-    risk = np.cumsum((w[:, None] * np.exp(eta - top))[::-1], axis=0)[::-1]
+    # A left-out patient can lie far outside a training fold's range: the bound keeps every risk above 0.
+    risk = np.cumsum((w[:, None] * np.exp(np.maximum(eta - top, -700.0)))[::-1], axis=0)[::-1]
     moments = np.unique(times[happened])
     first = np.searchsorted(times, moments, side="left")
     deaths = np.bincount(np.searchsorted(moments, times[happened]), weights=w[happened], minlength=len(moments))

@@ -13,6 +13,9 @@ from numba import njit
 
 __all__ = ["solve_path"]
 
+# Newton steps at one penalty; seven are usual, and separated columns would take them without end.
+_MOST_STEPS = 120
+
 
 @njit(cache=True, error_model="numpy")
 def _likelihood(  # type: ignore[no-untyped-def] # noqa: C901 # pragma: no cover
@@ -130,7 +133,7 @@ def _quadratic(hessian, slope, current, step, m, l1, l2, tol):  # type: ignore[n
     for a in range(m):
         step[a] = 0.0
     everyone = True
-    for sweep in range(2000):
+    for sweep in range(600):
         largest = 0.0
         for a in range(m):
             b = current[a] + step[a]
@@ -163,48 +166,51 @@ def _quadratic(hessian, slope, current, step, m, l1, l2, tol):  # type: ignore[n
 
 
 @njit(cache=True, error_model="numpy")
-def _jump(hessian, slope, current, step, m, l1, l2):  # type: ignore[no-untyped-def] # pragma: no cover
-    """Solve for the columns that are not zero, up to the first that would change sign.
+def _jump(hessian, slope, current, step, m, l1, l2):  # type: ignore[no-untyped-def] # noqa: C901 # pragma: no cover
+    """Solve for the columns that are not zero; one that would change sign is set to zero first.
 
     Coordinate descent creeps where columns are nearly collinear; this step does not.
     """
     support = np.empty(m, dtype=np.int64)
-    k = 0
-    for a in range(m):
-        if current[a] + step[a] != 0.0:
-            support[k] = a
-            k += 1
-    if k == 0:
-        return
-    system = np.empty((k, k))
-    wanted = np.empty(k)
-    for a in range(k):
-        i = support[a]
-        b = current[i] + step[i]
-        wanted[a] = -(slope[i] + l1[i] * np.sign(b) + l2[i] * b)
-        for c in range(k):
-            system[a, c] = hessian[i, support[c]]
-        system[a, a] += l2[i]
-    move = np.linalg.solve(system, wanted)
-    size = 1.0
-    stopper = -1
-    for a in range(k):
-        i = support[a]
-        b = current[i] + step[i]
-        if l1[i] > 0.0 and b * (b + move[a]) < 0.0 and -b / move[a] < size:
-            size = -b / move[a]
-            stopper = a
-    for a in range(k):
-        i = support[a]
-        change = size * move[a]
-        if a == stopper:
-            change = -(current[i] + step[i])
-            step[i] = -current[i]
-        else:
-            step[i] += change
-        row = hessian[i]
-        for c in range(m):
-            slope[c] += row[c] * change
+    for _ in range(m):
+        k = 0
+        for a in range(m):
+            if current[a] + step[a] != 0.0:
+                support[k] = a
+                k += 1
+        if k == 0:
+            return
+        system = np.empty((k, k))
+        wanted = np.empty(k)
+        for a in range(k):
+            i = support[a]
+            b = current[i] + step[i]
+            wanted[a] = -(slope[i] + l1[i] * np.sign(b) + l2[i] * b)
+            for c in range(k):
+                system[a, c] = hessian[i, support[c]]
+            system[a, a] += l2[i]
+        move = np.linalg.solve(system, wanted)
+        size = 1.0
+        stopper = -1
+        for a in range(k):
+            i = support[a]
+            b = current[i] + step[i]
+            if l1[i] > 0.0 and b * (b + move[a]) < 0.0 and -b / move[a] < size:
+                size = -b / move[a]
+                stopper = a
+        for a in range(k):
+            i = support[a]
+            change = size * move[a]
+            if a == stopper:
+                change = -(current[i] + step[i])
+                step[i] = -current[i]
+            else:
+                step[i] += change
+            row = hessian[i]
+            for c in range(m):
+                slope[c] += row[c] * change
+        if stopper < 0:
+            return
 
 
 @njit(cache=True, error_model="numpy")
@@ -263,7 +269,8 @@ def solve_path(  # type: ignore[no-untyped-def] # noqa: C901 # pragma: no cover
     Returns standardised coefficients (p, n_steps), log likelihoods, the null one, steps done, and a status.
 
     `lambdas` holds the penalties, or where they are not `given` the ratio of the path's end to its
-    beginning, and is filled. Status 1 means that an unpenalised column separates the outcome.
+    beginning, and is filled. Status 1 means that an unpenalised column
+    separates the outcome, 2 that a given penalty is too small for a maximum to be found.
     """
     p, n = X.shape
     n_times = len(first)
@@ -328,7 +335,8 @@ def solve_path(  # type: ignore[no-untyped-def] # noqa: C901 # pragma: no cover
         looked = False
         rounds = 0
         opened = 0.0
-        for _ in range(300):
+        settled = m == 0
+        for _ in range(_MOST_STEPS):
             if m == 0:
                 break
             if m > capacity:
@@ -420,10 +428,12 @@ def solve_path(  # type: ignore[no-untyped-def] # noqa: C901 # pragma: no cover
             if largest < (tol if looked else coarse):
                 if frozen:
                     if largest < tol:
+                        settled = True
                         break
                 else:
                     entered = _enter(X, residual, gradient, reference, known, bound, inside, usable, members, m)
                     if entered == m and largest < tol:
+                        settled = True
                         break
                     looked = True
                     if entered > m:
@@ -433,7 +443,10 @@ def solve_path(  # type: ignore[no-untyped-def] # noqa: C901 # pragma: no cover
                         previous = np.inf
                         rounds = 0
                         continue
-            if size < 1.0:
+            if opening:
+                # Few columns: Newton's method proper, which also shows separation soonest.
+                refresh = True
+            elif size < 1.0:
                 refresh = not new_metric
             elif new_metric or previous == np.inf:
                 rounds, opened = 0, largest
@@ -447,6 +460,12 @@ def solve_path(  # type: ignore[no-untyped-def] # noqa: C901 # pragma: no cover
                     one = 4.0 * n * m + 20.0 * m * m
                     refresh = (left - 2.0) * one > 0.25 * (n + n_times) * m * m
             previous = largest
+        if not settled:
+            # The likelihood has no maximum here (separation), or none that can be told from its limit.
+            if opening or given:
+                return coef, likelihoods, null, 0, 1 if opening else 2
+            last = step_number
+            break
         if opening:
             if not given:
                 gradient[:] = np.dot(X, residual) / n

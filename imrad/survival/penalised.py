@@ -225,6 +225,12 @@ def fit_path(
         _DEVIANCE_GAIN[problem.family],
         _LEAST_STEPS,
     )
+    if status == 2:
+        message = (
+            f"no optimum was found at the smallest of the given penalties ({steps[-1]:.3g}): the likelihood is all but "
+            "flat there; give larger penalties"
+        )
+        raise FitError(message)
     if status != 0:
         message = (
             "the unpenalised columns separate the outcome (their coefficients grow without bound); "

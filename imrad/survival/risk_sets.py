@@ -45,7 +45,7 @@ class Turns:
         return cls(member, np.array(shares), event)
 
     def _shares_of_risk(self, score: FloatArray) -> FloatArray:
-        risk = np.exp(score - score.max())
+        risk = np.exp(np.maximum(score - score.max(), -700.0))
         weighted = self.member * risk
         return np.asarray(weighted / weighted.sum(axis=1, keepdims=True))
 
@@ -72,4 +72,6 @@ class Turns:
     def log_likelihood(self, scores: FloatArray) -> FloatArray:
         """Return the log partial likelihood of each column of scores."""
         top = scores.max(axis=0)
-        return np.asarray(self.event @ scores - self.share @ (np.log(self.member @ np.exp(scores - top)) + top))
+        return np.asarray(
+            self.event @ scores - self.share @ (np.log(self.member @ np.exp(np.maximum(scores - top, -700.0))) + top)
+        )

@@ -345,3 +345,14 @@ def test_stepwise_keeps_what_matters():
     assert found.selected_terms_[0] == "f0"
     assert StepwiseAIC(k=1e6).fit(table, (time, event)).model_ is None
     assert found.get_support().sum() == len(found.selected_)
+
+
+def test_a_left_out_patient_far_outside_the_training_range():
+    X, time, event = sample(n=80, p=6)
+    X[:, 3] *= 1e-6
+    X[7, 3] = 1e3
+    folds = np.arange(80) % 5
+    model = LassoCox().fit(X, (time, event), folds=folds)
+    assert np.isfinite(model.cv_["mean"]).all()
+    assert np.isfinite(model.predict_survival(X * 1e6, [10.0, 500.0])).all()
+    assert np.isfinite(CoxBoost(n_steps=20).fit(X, (time, event), folds=folds).cv_["mean"]).all()
