@@ -23,8 +23,9 @@ from imrad.radiomics.geometry import Grid
 __all__ = ["DicomSeries", "is_dicom", "read_dataset"]
 
 DEFLATED = "1.2.840.10008.1.2.1.99"
+IMPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2"
 EXPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
-NATIVE = {"1.2.840.10008.1.2", EXPLICIT_LITTLE_ENDIAN, DEFLATED}
+NATIVE = {IMPLICIT_LITTLE_ENDIAN, EXPLICIT_LITTLE_ENDIAN, DEFLATED}
 # What no pixel grid of a patient is in: regions, plans, reports, presentation states.
 NO_IMAGE = {"SEG", "RTSTRUCT", "RTDOSE", "RTPLAN", "RTRECORD", "SR", "PR", "KO", "REG", "FID", "DOC"}
 
@@ -44,12 +45,13 @@ _BROKEN = (ValueError, AttributeError, KeyError, IndexError, TypeError, EOFError
 
 
 def is_dicom(path: Path) -> bool:
-    """Return whether a file starts as DICOM files do (``DICM`` after 128 bytes)."""
+    """Return whether a file starts as DICOM files do: ``DICM`` after 128 bytes, or, in old exports, group 8 at once."""
     try:
         with path.open("rb") as handle:
-            return handle.read(132)[128:] == b"DICM"
+            start = handle.read(132)
     except OSError:
         return False
+    return start[128:] == b"DICM" or start[:4] in (b"\x08\x00\x00\x00", b"\x08\x00\x05\x00", b"\x08\x00\x08\x00")
 
 
 def read_dataset(path: Path, *, pixels: bool = True, tags: list[str] | None = None) -> Any:
@@ -80,7 +82,13 @@ def read_dataset(path: Path, *, pixels: bool = True, tags: list[str] | None = No
             if _is_deflated(handle):
                 return _read_deflated(path)
             handle.seek(0)
-            return pydicom.dcmread(handle, stop_before_pixels=not pixels, specific_tags=tags)
+            bare = handle.read(2) == b"\x08\x00"
+            handle.seek(0)
+            dataset = pydicom.dcmread(handle, stop_before_pixels=not pixels, specific_tags=tags, force=bare)
+            if "TransferSyntaxUID" not in dataset.file_meta:
+                implicit = dataset.original_encoding[0]
+                dataset.file_meta.TransferSyntaxUID = IMPLICIT_LITTLE_ENDIAN if implicit else EXPLICIT_LITTLE_ENDIAN
+            return dataset
     except InvalidDicomError as error:
         message = f"{path} is not a DICOM file; give a DICOM file or another format by its extension"
         raise InputError(message) from error

@@ -113,14 +113,7 @@ def _extract(
 ) -> dict[str, Any]:
     image, region = open_case(item, settings, reading)
     first, last = _slices_needed(region, settings, engine, perturbed=reading.perturbations > 0)
-    needs_mb = estimate_memory_mb(region.grid, last - first, settings)
-    if needs_mb > reading.max_memory_mb:
-        size = " x ".join(str(n) for n in region.grid.size)
-        message = (
-            f"an image of {size} voxels needs about {needs_mb:.0f} MB, more than the {reading.max_memory_mb:g} MB "
-            f"allowed; crop it or raise max_memory_mb"
-        )
-        raise ImageError(message)
+    _check_memory(region.grid, last - first, settings, reading)
     masks = [region.mask[first:last]]
     names = [str(item["case"])]
     if region.each:
@@ -223,6 +216,7 @@ def open_case(
         if len(named) != 1:
             raise
         image = open_image(str(item["image"]), series=named[0], max_voxels=reading.max_voxels)
+    _check_memory(image.grid, 1, settings, reading)
     label, roi = item.get("label"), item.get("roi")
     if label is None and roi is None:
         roi = reading.roi
@@ -286,6 +280,17 @@ def estimate_memory_mb(grid: Grid, n_slices: int, settings: RadiomicsSettings) -
     whole = settings.normalize or not set(settings.imageType) <= {"Original", "Wavelet", "LoG"}
     per_voxel = 10 + (16 if whole else 0)
     return float((2 * x * y * z + per_voxel * slab) / 1e6)
+
+
+def _check_memory(grid: Grid, n_slices: int, settings: RadiomicsSettings, reading: ReadingSettings) -> None:
+    needs_mb = estimate_memory_mb(grid, n_slices, settings)
+    if needs_mb > reading.max_memory_mb:
+        size = " x ".join(str(n) for n in grid.size)
+        message = (
+            f"an image of {size} voxels needs about {needs_mb:.0f} MB, more than the {reading.max_memory_mb:g} MB "
+            f"allowed; crop it or raise max_memory_mb"
+        )
+        raise ImageError(message)
 
 
 def _refuse_non_finite(values: NDArray[Any], mask: Mask) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Mapping
@@ -92,6 +93,7 @@ def open_region(
     positions_mm: dict[str, tuple[float, ...]] | None = None,
     fractional_threshold: float = 0.5,
     max_voxels: int = MAX_VOXELS,
+    image_voxels: int | None = None,
 ) -> RegionFile:
     """Open a file of regions: DICOM SEG, RTSTRUCT, or a label image.
 
@@ -105,6 +107,8 @@ def open_region(
         Fraction from which a voxel of a fractional segment belongs to the region.
     max_voxels : int
         Refuse larger files before decoding.
+    image_voxels : int, optional
+        Voxels of the image; a label image of more than eight times as many is refused too.
 
     Raises
     ------
@@ -117,7 +121,8 @@ def open_region(
     if path.is_dir():
         path = _only_object(path)
     if not is_dicom(path):
-        return LabelImage(VolumeFile(path, max_voxels=max_voxels, layers=True), path)
+        most = max_voxels if image_voxels is None else min(max_voxels, max(8 * image_voxels, 1 << 20))
+        return LabelImage(VolumeFile(path, max_voxels=most, layers=True), path)
     # A deflated object is inflated whole for its class: the bound of read_dataset holds.
     sop_class = str(read_dataset(path, pixels=False, tags=["SOPClassUID"]).get("SOPClassUID", ""))
     if sop_class in (SEGMENTATION, LABEL_MAP_SEGMENTATION):
@@ -225,6 +230,7 @@ def read_region(
             positions_mm=on.positions_mm,
             fractional_threshold=fractional_threshold,
             max_voxels=max_voxels,
+            image_voxels=math.prod(on.grid.size),
         )
     notes = _same_patient_space(file, on)
     used: dict[int, Segment] = {}

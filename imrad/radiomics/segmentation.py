@@ -113,13 +113,6 @@ class DicomSegmentation:
                 f"fetch it again"
             )
             raise RegionError(message)
-        if n_frames * self._rows * self._columns > max_voxels:
-            message = (
-                f"{self.path} holds {n_frames} frames of {self._columns} x {self._rows}, more than the {max_voxels} "
-                f"voxels allowed; it was not decoded"
-            )
-            raise RegionError(message)
-        self._check_length(n_frames)
         shared = (dataset.get("SharedFunctionalGroupsSequence") or [None])[0]
         self._numbers = np.array(
             [
@@ -127,6 +120,15 @@ class DicomSegmentation:
                 for group in groups
             ]
         )
+        # Packed bits are unpacked for one segment at a time, anything else for all frames at once.
+        at_once = int(np.bincount(self._numbers).max()) if self._packed else n_frames
+        if at_once * self._rows * self._columns > max_voxels:
+            message = (
+                f"{self.path} holds {at_once} frames of {self._columns} x {self._rows}, more than the {max_voxels} "
+                f"voxels allowed; it was not decoded"
+            )
+            raise RegionError(message)
+        self._check_length(n_frames)
         self._place(groups, shared, positions_mm)
 
     def _check_length(self, n_frames: int) -> None:
@@ -145,6 +147,10 @@ class DicomSegmentation:
     @property
     def _native(self) -> bool:
         return str(self._dataset.file_meta.TransferSyntaxUID) in NATIVE
+
+    @property
+    def _packed(self) -> bool:
+        return self._native and int(self._dataset.BitsAllocated) == 1
 
     def _place(self, groups: Any, shared: Any, positions_mm: dict[str, tuple[float, ...]]) -> None:
         """Find the grid that the frames lie on, and each frame's plane."""
@@ -215,7 +221,7 @@ class DicomSegmentation:
         return bring(mask, self.grid.cropped(((low, high), (0, self._rows), (0, self._columns))), target)
 
     def _frame(self, frame: int, number: int) -> Mask:
-        if self.kind == "BINARY" and self._native:
+        if self._packed:
             return self._bits(frame)
         stored = self._stored[frame]
         chosen: Mask

@@ -10,7 +10,7 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 
-from imrad.exceptions import GeometryError, InputError, RegionError
+from imrad.exceptions import GeometryError, ImageError, InputError, RegionError
 from imrad.radiomics import dicom
 from imrad.radiomics.geometry import GeometryLimits
 from imrad.radiomics.images import open_image
@@ -192,6 +192,22 @@ def test_a_bomb_of_frames_is_not_decoded(case, files):
     path = files.seg(folder / "seg.dcm", source, masks)
     with pytest.raises(RegionError, match="frames of 21 x 33, more than the 1000 voxels allowed"):
         read_region(path, image, label=1, max_voxels=1000)
+
+
+def test_a_label_image_far_larger_than_its_image_is_not_decoded(case):
+    folder, _, _, image = case
+    path = folder / "bomb.nrrd"
+    head = "NRRD0004\ntype: uchar\ndimension: 3\nsizes: 800 800 800\nencoding: gzip\n\n"
+    path.write_bytes(head.encode() + b"\x1f\x8b")
+    with pytest.raises(ImageError, match=r"800 x 800 x 800 voxels, where 1 to 1048576 are allowed"):
+        read_region(path, image)
+
+
+def test_many_segments_are_bounded_one_at_a_time(case, files):
+    folder, source, masks, image = case
+    path = files.seg(folder / "seg.dcm", source, masks)
+    most = max(int(m.any(axis=(1, 2)).sum()) for m in masks) * 33 * 21
+    np.testing.assert_array_equal(read_region(path, image, label=1, max_voxels=most).mask, masks[0])
 
 
 def circle(centre, radius, z, n=200):

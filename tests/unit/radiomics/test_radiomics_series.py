@@ -79,6 +79,50 @@ def test_compressed_slices_are_decoded(tmp_path, files, stored):
     np.testing.assert_array_equal(array(read_image(tmp_path)), stored - 1024)
 
 
+def test_jpeg_2000_is_decoded_by_itk(tmp_path, files, stored):
+    files.series(tmp_path / "plain", stored)
+    plain = with_itk(tmp_path / "plain")
+    (tmp_path / "packed").mkdir()
+    writer = sitk.ImageFileWriter()
+    writer.KeepOriginalImageUIDOn()
+    writer.UseCompressionOn()
+    for k in range(6):
+        plane = sitk.Cast(plain[:, :, k], sitk.sitkInt16)
+        head = pydicom.dcmread(tmp_path / "plain" / f"{k:03d}.dcm", stop_before_pixels=True)
+        for tag, value in {
+            "0008|0060": "CT",
+            "0020|000e": head.SeriesInstanceUID,
+            "0020|000d": head.StudyInstanceUID,
+            "0020|0052": head.FrameOfReferenceUID,
+            "0020|0032": "\\".join(str(v) for v in head.ImagePositionPatient),
+            "0020|0037": "\\".join(str(v) for v in head.ImageOrientationPatient),
+            "0028|1052": "-1024",
+            "0028|1053": "1",
+        }.items():
+            plane.SetMetaData(tag, value)
+        writer.SetFileName(str(tmp_path / "packed" / f"{k}.dcm"))
+        writer.Execute(plane)
+    packed = pydicom.dcmread(tmp_path / "packed" / "0.dcm")
+    assert packed.file_meta.TransferSyntaxUID.is_compressed
+    np.testing.assert_array_equal(array(read_image(tmp_path / "packed")), stored - 1024)
+
+
+def test_old_exports_without_preamble_are_read(tmp_path, files, stored):
+    files.series(tmp_path, stored)
+    for path in tmp_path.iterdir():
+        data = pydicom.dcmread(path)
+        with path.open("wb") as handle:
+            pydicom.filewriter.write_dataset(_little_endian(handle), data)
+    assert (tmp_path / "000.dcm").read_bytes()[:2] == b"\x08\x00"
+    np.testing.assert_array_equal(array(read_image(tmp_path)), stored - 1024)
+
+
+def _little_endian(handle):
+    stream = pydicom.filebase.DicomFileLike(handle)
+    stream.is_little_endian, stream.is_implicit_VR = True, False
+    return stream
+
+
 def test_only_asked_slices_are_decoded(tmp_path, files, stored, monkeypatch):
     files.series(tmp_path, stored)
     image = open_image(tmp_path)
