@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from imrad.config import parse_settings
+from imrad.exceptions import FeasibilityError
 from imrad.phenotype.settings import PhenotypeSettings
 from imrad.stages import blocks, proof
 from imrad.stages.results import write_results
@@ -20,8 +21,10 @@ __all__ = ["PhenotypeStageSettings", "check", "phenotype"]
 
 CODE = ("imrad.stages.phenotyping", "imrad.stages.blocks", "imrad.phenotype", "imrad.evaluation", "imrad.seeds")
 
-TABLES = ("grid", "summary", "predictions", "feasibility", "stability", "null", "controls", "published")
-MORE = ("optimism", "ablation", "study_table", "agreement", "inner", "importance")
+TABLES = (
+    *("grid", "summary", "predictions", "feasibility", "stability", "null", "controls", "published"),
+    *("optimism", "ablation", "study_table", "agreement", "inner"),
+)
 
 
 class PhenotypeStageSettings(PhenotypeSettings):
@@ -68,16 +71,15 @@ def phenotype(
         if stage.fresh:
             return ["nothing to do"]
         from imrad import cohort
-        from imrad.phenotype import Gates, PhenotypeGrid
+        from imrad.phenotype import PhenotypeGrid
 
         data = cohort.read_cohort(run.folder / "cohort.h5ad")
         Y = blocks.targets(data, [wanted] if isinstance(wanted, str) else wanted)
         volume = blocks.volume_block(data, settings.volume)
         clinical = blocks.clinical_block(data, settings.clinical)
-        gates = ("min_patients", "min_class", "min_train_class")
+        own = ("targets", "volume", "clinical")
         grid = PhenotypeGrid(
-            **settings.model_dump(exclude={"targets", "volume", "clinical", *gates}),
-            gates=Gates(**settings.model_dump(include=set(gates))),
+            **{name: value for name, value in settings.parameters().items() if name not in own},
             seed=run.config.seed,
             workers=workers,
             cluster=cluster,
@@ -91,10 +93,12 @@ def phenotype(
             volume=None if volume.empty else volume.iloc[:, 0],
             clinical=None if clinical.empty else clinical,
         )
-        for name in (*TABLES, *MORE):
-            table = getattr(result, name, None)
-            if table is not None:
-                stage.table(f"phenotype/{name}.csv", table)
+        if target and (result.summary["status"] == "skipped").all():
+            reasons = "; ".join(f"{row.target}: {row.reason}" for row in result.summary.itertuples())
+            message = f"the targets asked for cannot carry the question ({reasons})"
+            raise FeasibilityError(message)
+        for name in TABLES:
+            stage.table(f"phenotype/{name}.csv", getattr(result, name))
         stage.table("phenotype/crossfit.csv", result.crossfit.table)
         for name, bundle in result.bundles.items():
             stage.plain(f"phenotype/models/{_slug(name)}.zip", bundle)

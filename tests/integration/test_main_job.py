@@ -200,6 +200,21 @@ def test_a_wrong_key_is_refused_before_anything_runs(tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
+def test_a_constant_target_named_alone_is_an_error(done, tmp_path):
+    import anndata
+
+    from imrad.cohort import write_cohort
+
+    data = anndata.read_h5ad(done / "runs/small/cohort.h5ad")
+    data.obsm["immune"]["TMB"] = 1.0
+    write_cohort(data, tmp_path / "flat.h5ad")
+    result = imrad("phenotype", "--cohort", "flat.h5ad", "--target", "TMB", "-o", "out", cwd=tmp_path)
+    assert result.returncode == 1
+    assert "TMB" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not (tmp_path / "out/phenotype").exists()
+
+
 def test_stages_work_alone_on_a_users_own_cohort(done, tmp_path):
     cohort = done / "runs/small/cohort.h5ad"
     result = imrad("fuse", "--cohort", str(cohort), "--endpoint", "os", "-o", "out", cwd=tmp_path)
