@@ -13,8 +13,9 @@ from typing import Any, Protocol
 import SimpleITK as sitk
 
 from imrad.exceptions import GeometryError, ImageError, InputError
-from imrad.radiomics.dicom import DicomSeries, is_dicom
+from imrad.radiomics.dicom import is_dicom
 from imrad.radiomics.geometry import Grid
+from imrad.radiomics.series import DicomSeries
 
 __all__ = ["MAX_VOXELS", "OpenImage", "VolumeFile", "VoxelsInMemory", "open_image", "open_volume", "read_image"]
 

@@ -18,7 +18,7 @@ from imrad.exceptions import GeometryError, RegionError
 from imrad.radiomics.dicom import is_dicom, read_dataset
 from imrad.radiomics.geometry import Fit, GeometryLimits, Grid, Mask, bring, check_fit, combine_fits
 from imrad.radiomics.images import MAX_VOXELS, OpenImage, VolumeFile, VoxelsInMemory, open_image
-from imrad.radiomics.roi import _plain, no_such_segment, parse_roi, split_parts
+from imrad.radiomics.roi import no_such_segment, parse_roi, plain_name, split_parts
 from imrad.radiomics.rtstruct import RTSTRUCT, StructureSet
 from imrad.radiomics.segmentation import LABEL_MAP_SEGMENTATION, SEGMENTATION, DicomSegmentation, Segment
 
@@ -278,9 +278,9 @@ def _find(file: Any, name: str) -> list[Segment]:
     segments: tuple[Segment, ...] = file.segments
     if name.isdigit():
         return [segment for segment in segments if segment.number == int(name)]
-    wanted = _plain(name)
+    wanted = plain_name(name)
     for kind in ("label", "code", "meaning", "anatomy"):
-        found = [segment for segment in segments if _plain(getattr(segment, kind)) == wanted]
+        found = [segment for segment in segments if plain_name(getattr(segment, kind)) == wanted]
         if found:
             return found
     return []

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from imrad.exceptions import ConfigError, RegionError
 from imrad.radiomics.geometry import Box, Grid, Mask, bounding_box
 
-__all__ = ["Roi", "parse_roi", "split_parts"]
+__all__ = ["Roi", "no_such_segment", "parse_roi", "plain_name", "split_parts"]
 
 _TOKEN = re.compile(
     r"\s*(?:(?P<code>[A-Za-z][\w-]*:[A-Za-z0-9.-]+)|(?P<number>\d+(?:\.\d+)?)|(?P<name>[^\W\d]\w*)"
@@ -82,7 +82,7 @@ def parse_roi(text: str, definitions: Mapping[str, str] | None = None) -> Roi:
     """
     known: dict[str, Node] = {}
     for name, body in (definitions or {}).items():
-        known[_plain(name)] = _Parser(body).program(known)
+        known[plain_name(name)] = _Parser(body).program(known)
     tree = _Parser(text).program(known)
     each = tree[0] == "call" and tree[1] == "each"
     if each:
@@ -93,7 +93,7 @@ def parse_roi(text: str, definitions: Mapping[str, str] | None = None) -> Roi:
     return Roi(text, each, tree, known)
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
     """Return a name without case, spacing and the two spellings of tumour."""
     return re.sub(r"[\s_-]+", " ", name.strip()).casefold().replace("tumour", "tumor")
 
@@ -148,7 +148,7 @@ class _Parser:
         tree: Node | None = None
         while self.peek()[0] != "end":
             if self.peek()[0] in ("name", "string") and self.peek(1)[1] == "=":
-                name = _plain(self.take()[1].strip("\"'"))
+                name = plain_name(self.take()[1].strip("\"'"))
                 self.take("=")
                 tree = self.region()
                 if name in _names(tree):
@@ -226,7 +226,7 @@ class _Parser:
 
 def _names(tree: Node) -> set[str]:
     if tree[0] == "segment":
-        return {_plain(tree[1])}
+        return {plain_name(tree[1])}
     if tree[0] == "call":
         return _names(tree[2])
     return _names(tree[1]) | _names(tree[2])
@@ -248,7 +248,7 @@ class _Evaluation:
         return left & right if tree[0] == "&" else left & ~right
 
     def segment(self, name: str) -> Mask:
-        key = _plain(name)
+        key = plain_name(name)
         if key not in self.known:
             # A definition hides a segment of the same name, except inside itself (refused when parsed).
             self.known[key] = self.run(self.definitions[key]) if key in self.definitions else self.lookup(name)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imrad.exceptions import GeometryError, InputError, RegionError
-from imrad.radiomics.dicom import _BROKEN, _first_line, read_dataset
+from imrad.radiomics.dicom import BROKEN, read_dataset, reason
 from imrad.radiomics.geometry import Fit, Grid, Mask
 from imrad.radiomics.segmentation import Segment
 
@@ -51,8 +51,8 @@ class StructureSet:
             frames = {str(item.get("ReferencedFrameOfReferenceUID", "")) for item in dataset.StructureSetROISequence}
             self.frame_of_reference = frames.pop() if len(frames) == 1 else str(dataset.get("FrameOfReferenceUID", ""))
             self.series_uids = _referenced_series(dataset)
-        except _BROKEN as error:
-            message = f"{path} is no complete RTSTRUCT ({_first_line(error)}); fetch it again"
+        except BROKEN as error:
+            message = f"{path} is no complete RTSTRUCT ({reason(error)}); fetch it again"
             raise InputError(message) from error
 
     def draw(self, number: int, target: Grid) -> tuple[Mask, Fit]:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imrad.exceptions import GeometryError, InputError, RegionError
-from imrad.radiomics.dicom import _BROKEN, NATIVE, _first_line, _functional, read_dataset
+from imrad.radiomics.dicom import BROKEN, NATIVE, functional_group, read_dataset, reason
 from imrad.radiomics.geometry import Fit, Grid, Mask, bring
 
 __all__ = ["LABEL_MAP_SEGMENTATION", "SEGMENTATION", "DicomSegmentation", "Segment"]
@@ -86,8 +86,8 @@ class DicomSegmentation:
         dataset = read_dataset(path)
         try:
             self._read_header(dataset, max_voxels, positions_mm or {})
-        except _BROKEN as error:
-            message = f"{path} is no complete DICOM segmentation ({_first_line(error)}); fetch it again"
+        except BROKEN as error:
+            message = f"{path} is no complete DICOM segmentation ({reason(error)}); fetch it again"
             raise InputError(message) from error
 
     def _read_header(self, dataset: Any, max_voxels: int, positions_mm: dict[str, tuple[float, ...]]) -> None:
@@ -116,7 +116,7 @@ class DicomSegmentation:
         shared = (dataset.get("SharedFunctionalGroupsSequence") or [None])[0]
         self._numbers = np.array(
             [
-                int(_functional(group, shared, "SegmentIdentificationSequence").get("ReferencedSegmentNumber", 0))
+                int(functional_group(group, shared, "SegmentIdentificationSequence").get("ReferencedSegmentNumber", 0))
                 for group in groups
             ]
         )
@@ -156,12 +156,13 @@ class DicomSegmentation:
         """Find the grid that the frames lie on, and each frame's plane."""
         positions = np.array([self._position(group, shared, positions_mm) for group in groups], dtype=float)
         turns = np.array(
-            [_functional(group, shared, "PlaneOrientationSequence").ImageOrientationPatient for group in groups], float
+            [functional_group(group, shared, "PlaneOrientationSequence").ImageOrientationPatient for group in groups],
+            float,
         )
         if np.abs(turns - turns[0]).max() > 1e-3:
             message = f"{self.path}: its frames have different orientations; give one drawn on parallel slices"
             raise GeometryError(message)
-        measures = _functional(groups[0], shared, "PixelMeasuresSequence")
+        measures = functional_group(groups[0], shared, "PixelMeasuresSequence")
         spacing_row, spacing_column = (float(s) for s in measures.PixelSpacing)
         row, column = (turns[0, :3] / np.linalg.norm(turns[0, :3]), turns[0, 3:] / np.linalg.norm(turns[0, 3:]))
         normal = np.cross(row, column)
@@ -183,10 +184,10 @@ class DicomSegmentation:
         )
 
     def _position(self, group: Any, shared: Any, positions_mm: dict[str, tuple[float, ...]]) -> Any:
-        place = _functional(group, shared, "PlanePositionSequence").get("ImagePositionPatient")
+        place = functional_group(group, shared, "PlanePositionSequence").get("ImagePositionPatient")
         if place is not None:
             return [float(v) for v in place]
-        derivation = _functional(group, shared, "DerivationImageSequence")
+        derivation = functional_group(group, shared, "DerivationImageSequence")
         for source in derivation.get("SourceImageSequence") or []:
             if str(source.ReferencedSOPInstanceUID) in positions_mm:
                 return positions_mm[str(source.ReferencedSOPInstanceUID)]
@@ -253,8 +254,8 @@ class DicomSegmentation:
 
             with warnings.catch_warnings(action="ignore"):
                 decoded: NDArray[Any] = pixel_array(self._dataset).reshape(shape)
-        except (*_BROKEN, ImportError) as error:
-            message = f"{self.path} holds pixels that cannot be decoded ({_first_line(error)}); store it uncompressed"
+        except (*BROKEN, ImportError) as error:
+            message = f"{self.path} holds pixels that cannot be decoded ({reason(error)}); store it uncompressed"
             raise InputError(message) from error
         return decoded
 
