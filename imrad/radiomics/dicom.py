@@ -17,8 +17,8 @@ DEFLATED = "1.2.840.10008.1.2.1.99"
 IMPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2"
 EXPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
 NATIVE = {IMPLICIT_LITTLE_ENDIAN, EXPLICIT_LITTLE_ENDIAN, DEFLATED}
-# Inflated size of a deflated file. The largest Label Map seen in archives inflates to 180 MB.
-MAX_INFLATED_BYTES = 1 << 30
+# Inflated size of a deflated file: a label map of 2,400 slices of 512 x 512, one byte a voxel.
+MAX_INFLATED_BYTES = 600 << 20
 
 # Anything pydicom raises on bytes that are not what their header says.
 BROKEN = (ValueError, AttributeError, KeyError, IndexError, TypeError, EOFError, OSError, RuntimeError,
