@@ -49,7 +49,8 @@ def imported() -> set[str]:
 @pytest.mark.parametrize(("name", "module", "file", "test"), PACKAGES, ids=[row[0] for row in PACKAGES])
 def test_package_is_declared_imported_and_tested(name, module, file, test):
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    declared = [*project["dependencies"], *(text for group in project["optional-dependencies"].values() for text in group)]
+    extras = project["optional-dependencies"].values()
+    declared = [*project["dependencies"], *(text for extra in extras for text in extra)]
     assert any(re.match(rf"{re.escape(name)}\b", text) for text in declared)
     assert module in imported()
     assert test in (ROOT / file).read_text(encoding="utf-8")
