@@ -126,7 +126,7 @@ _GLSZM = {
     "LowGrayLevelZoneEmphasis": Feature("", "XMSY"),
     "SizeZoneNonUniformity": Feature("", "4JP3"),
     "SizeZoneNonUniformityNormalized": Feature("", "VB3A"),
-    "SmallAreaEmphasis": Feature("", "5QRC"),
+    "SmallAreaEmphasis": Feature("", "P001"),
     "SmallAreaHighGrayLevelEmphasis": Feature("", "HW1V"),
     "SmallAreaLowGrayLevelEmphasis": Feature("", "5RAI"),
     "ZoneEntropy": Feature("bit", "GU8N"),
@@ -209,6 +209,9 @@ WITHOUT_VALUE: dict[str, dict[str, str]] = {
 """Names that pyradiomics knows and gives no value for, and the feature that equals them."""
 
 
+IBSI_FAMILIES = ("morph", "loc", "stat", "ih", "ivh", "cm", "rlm", "szm", "dzm", "ngt", "ngl")
+
+
 def feature_table(names: Iterable[str]) -> pd.DataFrame:
     """Describe features by their full names, for the ``var`` of a cohort.
 
@@ -216,7 +219,8 @@ def feature_table(names: Iterable[str]) -> pd.DataFrame:
     ----------
     names : iterable of str
         ``<image filter>_<class>_<feature>`` as :func:`imrad.radiomics.extract` returns them. A
-        prefix before the image filter (a region's name and a colon) is allowed.
+        prefix before the image filter (a region's name and a colon) is allowed. Tags of the IBSI mode
+        (``cm_contrast_3D_avg``) keep their family as class; the tag itself is IBSI's.
 
     Returns
     -------
@@ -237,6 +241,10 @@ def feature_table(names: Iterable[str]) -> pd.DataFrame:
     for name in names:
         image_filter, feature_class, feature = [*name.rsplit(":", 1)[-1].rsplit("_", 2), "", ""][:3]
         known = {**CLASSES.get(feature_class, {}), **BY_NAME_ONLY.get(feature_class, {})}
+        family = name.rsplit(":", 1)[-1].split("_")[0]
+        if feature not in known and family in IBSI_FAMILIES:
+            rows.append((family, "original", "", ""))
+            continue
         if feature not in known:
             message = f"{name!r} is not a feature of this engine; names look like original_glcm_Contrast"
             raise KeyError(message)

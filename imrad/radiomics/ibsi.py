@@ -200,8 +200,7 @@ class _Part:
         flat = padded.ravel()
         offsets = steps @ strides
         both = np.concatenate([offsets, -offsets])
-        neighbours = np.zeros(flat.size, np.int32)
-        neighbours[where] = (flat[where[:, None] + both] > 0).sum(axis=1)
+        neighbours = kernels.count_neighbours(flat, where, offsets)
         self.co = kernels.glcm_matrices(flat, starts, stops, offsets, np.empty(0), top, True)
         self.runs = kernels.run_matrices(flat, starts, stops, offsets, top, longest)
         number, difference, self.dependence = kernels.neighbourhood(

@@ -16,6 +16,7 @@ import numpy as np
 __all__ = [
     "angle_reach",
     "compress",
+    "count_neighbours",
     "digitise",
     "glcm_features",
     "glcm_matrices",
@@ -107,6 +108,20 @@ def compress(levels: Any, top: int) -> Any:
     for n in range(levels.size):
         ranks[n] = rank[levels[n]]
     return grey, number, ranks
+
+
+@jit
+def count_neighbours(flat: Any, where: Any, offsets: Any) -> Any:
+    """Count for each voxel the neighbours (in both directions) that are not 0."""
+    count = np.zeros(flat.size, np.int32)
+    for n in range(where.size):
+        p = where[n]
+        inside = 0
+        for a in range(offsets.size):
+            inside += flat[p + offsets[a]] != 0
+            inside += flat[p - offsets[a]] != 0
+        count[p] = inside
+    return count
 
 
 @jit
@@ -582,7 +597,8 @@ def zones(ranks: Any, starts: Any, stops: Any, offsets: Any) -> Any:
     for r in range(starts.size):
         for p in range(starts[r], stops[r]):
             if ranks[p]:
-                root = _root(parent, p)
+                root = parent[parent[p]]  # parents come first and point to their root already
+                parent[p] = root
                 number += size[root] == 0
                 size[root] += 1
     zone_rank = np.empty(number, np.int32)

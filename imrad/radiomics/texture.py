@@ -204,10 +204,6 @@ class RegionVoxels:
             message = "no two neighbours fit into this region's box; texture needs a region of several voxels"
             raise RegionError(message)
         offsets = steps @ strides
-        neighbours = np.zeros(flat.size, np.int32)
-        for offset in offsets:
-            neighbours[where] += flat[where + offset]
-            neighbours[where] += flat[where - offset]
         grid = TextureGrid(
             where=where,
             starts=starts,
@@ -217,7 +213,7 @@ class RegionVoxels:
             offsets=offsets,
             unit_steps=unit_steps,
             unit_offsets=unit_steps @ strides,
-            neighbours=neighbours,
+            neighbours=kernels.count_neighbours(flat, where, offsets),
         )
         reach = kernels.angle_reach(flat, grid.starts, grid.stops, grid.unit_offsets)
         if not reach.all():

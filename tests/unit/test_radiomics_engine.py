@@ -182,6 +182,7 @@ def test_feature_table():
     assert table["unit"].iloc[2] == "mm^3"
     full = feature_table(feature_names(SMALL))
     assert len(full) == len(feature_names(SMALL))
+    assert feature_table(["cm_contrast_3D_avg"]).loc["cm_contrast_3D_avg", "feature_class"] == "cm"
     with pytest.raises(KeyError, match="not a feature"):
         feature_table(["original_glcm_Contrst"])
 
@@ -215,6 +216,13 @@ def test_levels_are_numpy_s():
     levels = np.empty(values.size, np.int64)
     digitise(values, edges, levels)
     np.testing.assert_array_equal(levels, np.digitize(values, edges))
+
+
+def test_many_grey_levels_are_refused():
+    values = np.arange(24_000.0)
+    region = RegionVoxels(np.ones((20, 30, 40), bool), (1.0, 1.0, 1.0))
+    with pytest.raises(ImageError, match="larger binWidth"):
+        region.features(values, RadiomicsSettings(binWidth=1.0), {"glcm": ()})
 
 
 def test_region_without_neighbours():
