@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
-from imrad.report.page import Text
+from imrad.report.page import Number, Text
 from imrad.report.tables import RunTables
 
 __all__ = ["CHECKS", "Check", "Outcome", "run_checks"]
@@ -23,6 +24,7 @@ COVERED = 0.8
 FAILED = 0.1
 NOISE = 0.05
 
+Parts = dict[str, Number | str]
 Findings = list[Text] | None
 """Sentences of a check that fires, an empty list where all is well, None where it does not apply."""
 
@@ -81,7 +83,7 @@ def _each_endpoint(
     return found if applies else None
 
 
-def _counted(tables: RunTables, name: str, n: int, total: int) -> dict[str, object]:
+def _counted(tables: RunTables, name: str, n: int, total: int) -> Parts:
     tables.register(name, pd.DataFrame([{"n": n, "total": total}]))
     return {"n": tables.number(name, 0, "n", "d"), "total": tables.number(name, 0, "total", "d")}
 
@@ -92,8 +94,8 @@ def _events_per_variable(tables: RunTables) -> Findings:
         low = table[table["events_per_candidate"] < EVENTS_PER_VARIABLE]
         if low.empty:
             return []
-        row = low["events_per_candidate"].idxmin()
-        parts = {
+        row: Any = low["events_per_candidate"].idxmin()
+        parts: Parts = {
             "endpoint": endpoint.upper(),
             "model": str(table.loc[row, "model"]),
             "events": tables.number(path, row, "events_per_candidate", ".1f"),
@@ -173,10 +175,10 @@ def _chance(tables: RunTables) -> Findings:
         fitted = table[table["c_outer"].notna()]
         if fitted.empty:
             return []
-        row = fitted.index[fitted["model"] == tables.fullest(fitted)][0]
+        row: Any = fitted.index[fitted["model"] == tables.fullest(fitted)][0]
         if not fitted.loc[row, "c_outer_low"] <= 0.5 <= fitted.loc[row, "c_outer_high"]:
             return []
-        parts = {
+        parts: Parts = {
             "endpoint": endpoint.upper(),
             "model": str(fitted.loc[row, "model"]),
             "low": tables.number(path, row, "c_outer_low", ".3f"),
@@ -203,7 +205,7 @@ def _adds_nothing(tables: RunTables) -> Findings:
             continue
         applies = True
         if verdict["status"].iloc[0] != "adds":
-            parts = {"endpoint": endpoint.upper(), "low": tables.number(path, 0, "c_low", "+.3f")}
+            parts: Parts = {"endpoint": endpoint.upper(), "low": tables.number(path, 0, "c_low", "+.3f")}
             text = (
                 "{endpoint}: the lower end of the gain in C over the clinical model is {low}, so a gain is not shown."
             )
@@ -219,8 +221,8 @@ def _hazards(tables: RunTables) -> Findings:
         low = terms[terms["p"] < NOISE / max(len(terms), 1)]
         if low.empty:
             return []
-        row = low["p"].idxmin()
-        parts = {
+        row: Any = low["p"].idxmin()
+        parts: Parts = {
             "endpoint": endpoint.upper(),
             "term": str(table.loc[row, "term"]),
             "model": str(table.loc[row, "model"]),
@@ -245,7 +247,7 @@ def _deconvolution(tables: RunTables) -> Findings:
         return None
     if not table["share_above"].iloc[0] > 0.2:
         return []
-    parts = {
+    parts: Parts = {
         "n": tables.number("cohort/deconvolution.csv", 0, "n_above", "d"),
         "total": tables.number("cohort/deconvolution.csv", 0, "n", "d"),
     }
@@ -375,7 +377,7 @@ def _missing(tables: RunTables) -> Findings:
     if much.empty:
         return []
     names = ", ".join(much["column"].astype(str).head(6)) + (", ..." if len(much) > 6 else "")
-    parts = {**_counted(tables, "columns_missing", len(much), len(table)), "names": names}
+    parts: Parts = {**_counted(tables, "columns_missing", len(much), len(table)), "names": names}
     text = "{n} of {total} listed columns miss more than 30 % of their values ({names})."
     return [Text(text, "{total} 列中有 {n} 列缺失超过 30 %（{names}）。", parts)]
 

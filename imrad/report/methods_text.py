@@ -174,28 +174,20 @@ def _survival(tables: RunTables) -> list[Text]:
 
 def bibtex(tables: RunTables) -> str:
     """Return a BibTeX entry for every reference of the cards, and for the checklists."""
-    version = tables.run.record.get("versions", {}).get("imrad", "")
-    entries = [
-        f"@software"
-        f"{{imrad,\n  title = {{imrad: immune-radiomic phenotypes and survival fusion}},\n  version = {{{version}}}\n}}"
-    ]
-    for key, title, doi, year in OWN:
-        entries.append(f"@article{{{key},\n  title = {{{title}}},\n  year = {{{year}}},\n  doi = {{{doi}}}\n}}")
+    version = str(tables.run.record.get("versions", {}).get("imrad", ""))
+    title = "imrad: immune-radiomic phenotypes and survival fusion"
+    entries = [_entry("software", "imrad", title=title, version=version)]
+    entries += [_entry("article", key, title=title, year=year, doi=doi) for key, title, doi, year in OWN]
     seen = {doi for _, _, doi, _ in OWN}
     for card in tables.cards:
         for doi in DOI.findall(card.reference):
             if doi not in seen:
                 seen.add(doi)
-                key = re.sub(r"[^a-z0-9]+", "", card.name.lower())
-                entries.append(
-                    f"@misc"
-                    f""
-                    f""
-                    f""
-                    f""
-                    f""
-                    f""
-                    f""
-                    f"{{{key}{len(entries)},\n  title = {{Definition of {card.name} ({card.kind})}},\n  doi = {{{doi}}}\n}}"
-                )
+                key = re.sub(r"[^a-z0-9]+", "", card.name.lower()) + str(len(entries))
+                entries.append(_entry("misc", key, title=f"Definition of {card.name} ({card.kind})", doi=doi))
     return "\n\n".join(entries)
+
+
+def _entry(kind: str, key: str, **fields: str) -> str:
+    lines = ",\n".join(f"  {name} = {{{value}}}" for name, value in fields.items())
+    return f"@{kind}{{{key},\n{lines}\n}}"

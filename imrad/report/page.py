@@ -175,6 +175,10 @@ class Section:
         """Add a paragraph; every number and every word from the data comes in as a part."""
         self.blocks.append(Note(Text(en, zh, parts), kind))
 
+    def tell(self, text: Text, kind: str = "text") -> None:
+        """Add a paragraph that is made already."""
+        self.blocks.append(Note(text, kind))
+
     def head(self, en: str, zh: str = "", **parts: Number | str) -> None:
         """Add a heading within the section."""
         self.say(en, zh, kind="subheading", **parts)

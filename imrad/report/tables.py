@@ -58,15 +58,17 @@ class RunTables:
             return None
         if table.empty:
             return None
-        for name in table.columns[table.dtypes == object]:
+        for name in table.columns:
             # An empty cell of a text column is no word.
-            table[name] = table[name].where(table[name].notna(), "") if _is_text(table[name]) else table[name]
+            if not pd.api.types.is_numeric_dtype(table[name].dtype) and _is_text(table[name]):
+                table[name] = table[name].where(table[name].notna(), "")
         return table
 
     def register(self, name: str, table: pd.DataFrame) -> pd.DataFrame:
         """Make a table that the report counted together citable, under a name without a slash."""
-        self._read[name] = table.reset_index(drop=True)
-        return self._read[name]
+        kept = table.reset_index(drop=True)
+        self._read[name] = kept
+        return kept
 
     def number(self, path: str, row: Any, column: str, spec: str) -> Number:
         """Return a number for use in text; the only way by which one gets there."""
@@ -75,7 +77,7 @@ class RunTables:
             message = f"{path} is not a table of this run"
             raise KeyError(message)
         value = table.loc[row, column]
-        return Number(path, int(table.index.get_loc(row)), column, value, spec)
+        return Number(path, int(row), column, value, spec)
 
     def json(self, path: str) -> Any:
         """Return a JSON file of the run, or None."""

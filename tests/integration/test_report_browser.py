@@ -10,6 +10,7 @@ import shutil
 import socket
 import subprocess
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -174,7 +175,10 @@ def test_calculator_equals_the_python_model(shown):
             "field.value = String(value); field.dispatchEvent(new Event('input', {bubbles: true}))})",
             [list(pair) for pair in zip(names, values, strict=True)],
         )
-        script = "return Object.fromEntries([...document.querySelectorAll('#c-calculator_os dd')].map(dd => [dd.dataset.result, dd.dataset.value]))"
+        script = (
+            "return Object.fromEntries([...document.querySelectorAll('#c-calculator_os dd')]"
+            ".map(dd => [dd.dataset.result, dd.dataset.value]))"
+        )
         found = {key: float(value) for key, value in browser.js(script).items()}
         order = [names.index(name) for name in model.names]
         expected = model.predict([[values[k] for k in order]]).iloc[0]
@@ -216,7 +220,7 @@ def test_page_can_be_used_without_a_mouse(shown):
     browser, _ = shown
     levels = browser.js("return [...document.querySelectorAll('h1,h2,h3')].map(h => Number(h.tagName[1]))")
     assert levels[0] == 1
-    assert all(after - before <= 1 for before, after in zip(levels, levels[1:], strict=False))
+    assert all(after - before <= 1 for before, after in pairwise(levels))
     script = "return [...document.querySelectorAll('[role=img]')].filter(e => !e.getAttribute('aria-label')).length"
     assert browser.js(script) == 0
     unlabelled = "return [...document.querySelectorAll('input,select')].filter(e => !e.closest('label')).length"

@@ -1,4 +1,4 @@
-"""The page: every number is its table's, nothing names a patient, nothing from the data becomes markup, all is whole."""
+"""The page: numbers are their tables', no patient is named, no text becomes markup, and all parts are there."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ def test_tcga_patients_are_told_to_be_prognostic(tmp_path):
     ids=["no images", "no immune data", "one model", "no survival", "clinical only"],
 )
 def test_report_is_whole_without(without, tmp_path):
-    text, page = read(Report(drawn.drawn_run(tmp_path, **without)), tmp_path)
+    text, _ = read(Report(drawn.drawn_run(tmp_path, **without)), tmp_path)
     assert re.findall(r'<section id="([a-z]+)"', text) == KEYS
     for part in re.split(r"<section ", text)[1:]:
         assert re.search(r"<p class|<figure", part), part[:40]

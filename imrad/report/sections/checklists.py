@@ -40,11 +40,13 @@ def section(tables: RunTables) -> Section:
         filled = fill(items, tables)
         counts = _counts(tables, name, filled)
         part.head("{title}", title=title)
-        part.say(
-            "{yes} of {all} items are shown by the run, {stated} stated by the authors, {no} not met, "
-            "{unknown} unknown.",
-            "{all} 项中 {yes} 项由运行证明，{stated} 项由作者声明，{no} 项未满足，{unknown} 项未知。",
-            **{key: tables.number(f"{name}_counts", 0, key, "d") for key in counts},
+        part.tell(
+            Text(
+                "{yes} of {all} items are shown by the run, {stated} stated by the authors, {no} not met, "
+                "{unknown} unknown.",
+                "{all} 项中 {yes} 项由运行证明，{stated} 项由作者声明，{no} 项未满足，{unknown} 项未知。",
+                {key: tables.number(f"{name}_counts", 0, key, "d") for key in counts},
+            )
         )
         part.add(_shown(name, title, filled, points=False))
     return part
@@ -80,10 +82,12 @@ def _rqs(part: Section, tables: RunTables) -> None:
     score = sum(item.points for item in filled)
     tables.register("rqs_score", pd.DataFrame([{"points": score, "lowest": -8, "highest": 36}]))
     part.head("Radiomics quality score")
-    part.say(
-        "{points} points, on a scale from {lowest} to {highest}.",
-        "{points} 分（范围 {lowest} 至 {highest}）。",
-        **{key: tables.number("rqs_score", 0, key, "d") for key in ("points", "lowest", "highest")},
+    part.tell(
+        Text(
+            "{points} points, on a scale from {lowest} to {highest}.",
+            "{points} 分（范围 {lowest} 至 {highest}）。",
+            {key: tables.number("rqs_score", 0, key, "d") for key in ("points", "lowest", "highest")},
+        )
     )
     part.add(_shown("rqs", "RQS", filled, points=True))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -37,7 +39,8 @@ def _flow(attrition: pd.DataFrame) -> Display:
         axes = figure.subplots()
         axes.set_axis_off()
         axes.set(xlim=(0, 10), ylim=(-len(table) - 0.1, 0.4))
-        for row, step in enumerate(table.itertuples()):
+        steps: Any = table.itertuples()
+        for row, step in enumerate(steps):
             y, lost = -row - 0.35, int(step.n_in - step.n_out)
             unit = getattr(step, "unit", "patients")
             box = {"boxstyle": "round,pad=0.35", "fc": "#eaf3f9", "ec": COLOURS[0], "lw": 0.8}

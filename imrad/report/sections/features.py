@@ -96,7 +96,7 @@ def _reliability(part: Section, tables: RunTables, table: pd.DataFrame) -> None:
 
     def draw(figure: Figure, rows: pd.DataFrame) -> None:
         axes = figure.subplots()
-        axes.hist(rows["robustness"].astype(float), bins=np.linspace(0, 1, 21), color=COLOURS[0])
+        axes.hist(rows["robustness"].astype(float), bins=[k / 20 for k in range(21)], color=COLOURS[0])
         axes.axvline(0.75, color=COLOURS[1], ls="--", lw=1)
         axes.set(xlabel="ICC", ylabel="features")
 

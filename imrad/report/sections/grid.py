@@ -195,7 +195,7 @@ def _stability(part: Section, tables: RunTables) -> None:
 
 def _upset(stability: pd.DataFrame, selectors: list[Any]) -> Display:
     often = stability[stability["frequency"] >= 0.6]
-    pairs = often.groupby(["target", "feature"])["selector"].agg(lambda names: frozenset(names)).tolist()
+    pairs = [frozenset(part["selector"]) for _, part in often.groupby(["target", "feature"])]
     sets = [frozenset(some) for size in range(1, len(selectors) + 1) for some in combinations(selectors, size)]
     rows = [{"selectors": " + ".join(sorted(some)), "selections": sum(item == some for item in pairs)} for some in sets]
     frame = pd.DataFrame(rows).sort_values("selections", ascending=False, kind="stable").reset_index(drop=True)

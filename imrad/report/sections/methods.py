@@ -16,7 +16,7 @@ def section(tables: RunTables) -> Section:
     """Return the methods text in both languages, then what it rests on."""
     part = Section("methods", Text(*TITLES["methods"]))
     for text in methods_text(tables):
-        part.say(text.en, text.zh, **text.parts)
+        part.tell(text)
     _ledger(part, tables)
     _settings(part, tables)
     _stages(part, tables)

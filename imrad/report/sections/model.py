@@ -204,8 +204,13 @@ def _nomogram(part: Section, tables: RunTables, endpoint: str) -> None:
         )
         return
     ready = {str(name): _ready(plain) for name, plain in models.items()}
-    order = [name for name in ("Clinical+ImRad", "Clinical", "ImRad") if name in ready]
+    order: list[str] = [name for name in ("Clinical+ImRad", "Clinical", "ImRad") if name in ready]
     order += [name for name in ready if name not in order and len(ready[name]["predictors"]) <= 30]
+    if not order:
+        part.missing(
+            "Nomogram: the final models have more terms than one can draw.", "列线图：最终模型的项过多，无法绘制。"
+        )
+        return
     name = order[0]
     part.add(_drawn(endpoint, name, models[name]))
     axes = pd.DataFrame(models[name]["axes"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -76,7 +78,8 @@ def _forest(endpoint: str, models: pd.DataFrame) -> Display:
         figure.legend(loc="outside upper left", ncols=3, fontsize=7.5)
 
     keep = ["model", "c_apparent", "c_bootstrap", "c_outer", "c_outer_low", "c_outer_high"]
-    best = models.loc[models["c_outer"].idxmax()]
+    top: Any = models["c_outer"].idxmax()
+    best = models.loc[top]
     text = "Dotted: chance. The distance from apparent to outer folds is the optimism."
     return Display(
         f"models_forest_{endpoint}",
@@ -126,13 +129,12 @@ def _pairs(part: Section, tables: RunTables, endpoint: str) -> None:
         axes = figure.subplots()
         names = list(dict.fromkeys([*table["reference"], *table["model"]]))
         values = np.full((len(names), len(names)), np.nan)
-        for row in table.itertuples():
+        found: Any = list(table.itertuples())
+        for row in found:
             i, j = names.index(row.model), names.index(row.reference)
             values[i, j], values[j, i] = row.difference, -row.difference
         axes.imshow(values, cmap="PuOr_r", vmin=-0.3, vmax=0.3, aspect="auto")
-        marks = {(r.model, r.reference): r.p for r in table.itertuples()} | {
-            (r.reference, r.model): r.p for r in table.itertuples()
-        }
+        marks = {(r.model, r.reference): r.p for r in found} | {(r.reference, r.model): r.p for r in found}
         for i, one in enumerate(names):
             for j, two in enumerate(names):
                 if i != j and np.isfinite(values[i, j]):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -62,7 +64,8 @@ def _forest(endpoint: str, model: str, rows: pd.DataFrame) -> Display:
             table["c"], y, s=10 + 2 * table["n_events"].astype(float).clip(upper=40), color=COLOURS[0], zorder=3
         )
         axes.axvline(0.5, color="#525a64", lw=0.7, ls=":")
-        labels = [f"{r.subgroup} {r.level} ({int(r.n_events)}/{int(r.n)})" for r in table.itertuples()]
+        rows_: Any = table.itertuples()
+        labels = [f"{r.subgroup} {r.level} ({int(r.n_events)}/{int(r.n)})" for r in rows_]
         axes.set_yticks(y, [label[:44] for label in labels], fontsize=7.5)
         axes.set(xlabel="C (events / patients)", xlim=(0, 1))
 

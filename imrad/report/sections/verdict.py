@@ -81,8 +81,8 @@ def _endpoint(part: Section, tables: RunTables, endpoint: str) -> None:
             english
             + " {model} and {reference} rank the patients alike in every outer fold: nothing of the imaging scores "
             "was used. {n} patients, {events} events, {folds} outer folds.",
-            chinese
-            + "在每个外层折中，{model} 与 {reference} 对患者的排序相同：影像评分未被采用。{n} 例患者，{events} 个事件，{folds} 个外层折。",
+            chinese + "在每个外层折中，{model} 与 {reference} 对患者的排序相同：影像评分未被采用。"
+            "{n} 例患者，{events} 个事件，{folds} 个外层折。",
             kind="lead",
             endpoint=endpoint.upper(),
             model=str(row["model"]),
