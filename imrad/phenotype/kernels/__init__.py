@@ -15,4 +15,13 @@ if TYPE_CHECKING:
 
 __all__ = ["LEARNERS"]
 
-LEARNERS: dict[str, Callable[[str], Learner]] = {}
+
+def _boosting(defaults: str) -> Learner:
+    from imrad.phenotype.kernels.boosting import boosting_learner
+
+    return boosting_learner(defaults)
+
+
+LEARNERS: dict[str, Callable[[str], Learner]] = {
+    "gradient_boosting": _boosting,
+}

@@ -1,0 +1,79 @@
+"""imrad's own learners against scikit-learn's, on the same jobs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.ensemble import GradientBoostingClassifier
+
+from imrad.phenotype.classifiers import make_classifier
+from imrad.phenotype.kernels import LEARNERS
+from imrad.phenotype.kernels.boosting import BoostingLearner
+from imrad.phenotype.learners import EstimatorLearner, Job
+from imrad.phenotype.measures import concordance
+
+
+def draw_jobs(n_jobs: int, *, n: int = 90, p: int = 20, new: int = 200, decimals: int = 8):
+    """Return jobs, noise and signal in turn, with the truth of the new rows."""
+    rng = np.random.default_rng(7)
+    jobs, truths = [], []
+    for number in range(n_jobs):
+        weights = rng.normal(size=p) * (number % 2) * 0.5
+        X = np.round(rng.normal(size=(n + new, p)), decimals)
+        y = (X @ weights + rng.normal(size=n + new) > 0).astype(int)
+        codes = np.searchsorted([-0.67, 0.0, 0.67], X).astype(np.int8)
+        jobs.append(Job(X[:n], y[:n], X[n:], codes[:n], codes[n:], 4, 100 + number))
+        truths.append(y[n:])
+    return jobs, truths
+
+
+def reference(name: str, jobs: list[Job], defaults: str = "founding"):
+    return EstimatorLearner(make_classifier(name, defaults=defaults)).predict_many(jobs)
+
+
+def mean_auc(predictions, truths) -> float:
+    return float(np.mean([concordance(one[None], truth)[0] for one, truth in zip(predictions, truths, strict=True)]))
+
+
+@pytest.mark.parametrize("name", sorted(LEARNERS))
+@pytest.mark.parametrize("defaults", ["founding", "imrad"])
+def test_a_job_is_answered_alone_as_in_company(name, defaults):
+    jobs, _ = draw_jobs(4, n=40, p=6, new=9)
+    wide, _ = draw_jobs(1, n=50, p=8, new=5)
+    learner = LEARNERS[name](defaults)
+    together = learner.predict_many([*jobs, *wide])
+    alone = [learner.predict_many([job])[0] for job in reversed([*jobs, *wide])][::-1]
+    assert [one.tobytes() for one in together] == [one.tobytes() for one in alone]
+    assert all(one.shape == (len(job.X_new),) for one, job in zip(together, [*jobs, *wide], strict=True))
+    assert all(((one >= 0) & (one <= 1)).all() for one in together)
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_boosted_trees_are_those_of_scikit_learn(depth):
+    jobs, _ = draw_jobs(6)
+    own = BoostingLearner(4, depth, 0.1).predict_many(jobs)
+    equal = 0
+    for job, found in zip(jobs, own, strict=True):
+        model = GradientBoostingClassifier(n_estimators=4, max_depth=depth, random_state=job.seed).fit(job.X, job.y)
+        equal += np.abs(found - model.predict_proba(job.X_new)[:, 1]).max() < 1e-12
+    # A tie of two features may be settled by rounding, which differs between versions.
+    assert equal >= 4
+
+
+@pytest.mark.parametrize("decimals", [8, 1])
+def test_boosting_ranks_new_patients_as_well_as_scikit_learn(decimals):
+    jobs, truths = draw_jobs(20, decimals=decimals)
+    own, theirs = LEARNERS["gradient_boosting"]("founding").predict_many(jobs), reference("gradient_boosting", jobs)
+    assert abs(mean_auc(own, truths) - mean_auc(theirs, truths)) < 0.01
+    assert np.mean([np.corrcoef(a, b)[0, 1] for a, b in zip(own, theirs, strict=True)]) > 0.97
+
+
+def test_boosting_meets_constant_and_repeated_features():
+    (job, *_), _ = draw_jobs(1, n=60, p=5)
+    X, new = (np.column_stack([np.ones(len(A)), A, A[:, 0], np.zeros(len(A))]) for A in (job.X, job.X_new))
+    odd = Job(X, job.y, new, job.codes, job.codes_new, 4, 3)
+    learner = BoostingLearner(3, 3, 0.1)
+    model = GradientBoostingClassifier(n_estimators=3, random_state=3).fit(X, job.y)
+    assert np.abs(learner.predict_many([odd])[0] - model.predict_proba(new)[:, 1]).max() < 1e-12
+    flat = Job(X[:, :1], job.y, new[:, :1], job.codes, job.codes_new, 4, 3)
+    assert np.allclose(learner.predict_many([flat])[0], job.y.mean())
