@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from imrad import content
 from imrad.config import config_folder, parse_settings
 from imrad.exceptions import ConfigError, InputError
+from imrad.radiomics.extraction import ReadingSettings
 
 if TYPE_CHECKING:
     from imrad.execution import Progress
@@ -31,6 +32,7 @@ class ExtractStageSettings(BaseModel):
     cases: str | None = Field(default=None, description="cases.csv; else what fetch wrote.")
     settings: str = Field(default="ct", description="A pyradiomics parameter file, or one that comes along by name.")
     engine: Literal["imrad", "pyradiomics"] = Field(default="imrad", description="Whose extraction.")
+    reading: ReadingSettings = Field(default=ReadingSettings(), description="Regions, geometry limits, perturbations.")
 
 
 def check(run: Run) -> ExtractStageSettings:
@@ -86,6 +88,7 @@ def extract(run: Run, *, workers: int = 1, cluster: str | None = None, progress:
             cases,
             radiomics,
             engine=settings.engine,
+            reading=settings.reading,
             workers=workers,
             cluster=cluster,
             store=stage.store,
@@ -94,6 +97,10 @@ def extract(run: Run, *, workers: int = 1, cluster: str | None = None, progress:
         stage.table("features.csv", done.features)
         for name in ("failures", "geometry", "quality"):
             stage.table(f"extract/{name}.csv", getattr(done, name))
+        if len(done.repeats):
+            stage.table("extract/repeats.csv", done.repeats)
+        pictures = [[patient, case, *pair] for (patient, case), pair in done.thumbnails.items()]
+        stage.plain("extract/thumbnails.zip", pictures)
         lost = len(done.failures)
         steps = [{"step": "extract", "n_in": len(cases), "n_out": len(cases) - lost, "reason": _reasons(done.failures)}]
         stage.table("extract/attrition.csv", pd.DataFrame(steps).assign(unit="cases"))
