@@ -316,14 +316,14 @@ class RegionVoxels:
             raise ImageError(message)
         # One direction at a time where all matrices together would be large.
         each = len(grid.offsets) if weights.size or grey.size <= 512 else 1
-        found = []
+        parts = []
         for n in range(0, len(grid.offsets), each):
             offsets = grid.offsets[n : n + each]
             matrices = kernels.glcm_matrices(
                 flat, grid.starts, grid.stops, offsets, weights, grey.size, settings.symmetricalGLCM
             )
-            found.append(kernels.glcm_features(matrices, grey))
-        found = np.concatenate(found)
+            parts.append(kernels.glcm_features(matrices, grey))
+        found = np.concatenate(parts)
         mean = _mean_of_directions(found)
         if grey.size <= 8 and not found[:, _MCC].min() > 1e-5:
             mean[_MCC] = _small_maximal_correlation(matrices)
