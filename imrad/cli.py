@@ -367,6 +367,39 @@ def report(run: RunOption = None) -> None:
     _finish(opened)
 
 
+@app.command(epilog="Example:  imrad export runs/tcga-blca -o model.imrad")
+def export(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run directory.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Where to write.")] = Path("model.imrad"),
+) -> None:
+    """Write a run's final models to one file without a patient in it, and print the digest of its content."""
+    from imrad.stages import exporting as stage
+
+    for line in stage.export(_open(run), output):
+        say(line)
+
+
+@app.command(epilog="Example:  imrad apply model.imrad --cohort new.h5ad --digest DIGEST -o applied")
+def apply(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="What 'imrad export' wrote.")],
+    cohort: Annotated[Path, typer.Option(help="cohort.h5ad of the other patients.")],
+    digest: Annotated[str | None, typer.Option(help="What export printed; a file of other content is refused.")] = None,
+    aggregate_only: Annotated[
+        bool, typer.Option("--aggregate-only", help="Write no row of a patient: what may leave the hospital.")
+    ] = False,
+    recalibrate: Annotated[
+        bool, typer.Option("--recalibrate", help="Shift the baseline hazard: expected equal observed events.")
+    ] = False,
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder to write to.")] = Path("applied"),
+) -> None:
+    """Apply an exported model to other patients: risks, strangers among them, and an external validation."""
+    from imrad.stages import applying as stage
+
+    lines = stage.apply(model, cohort, output, digest=digest, aggregate_only=aggregate_only, recalibrate=recalibrate)
+    for line in lines:
+        say(line)
+
+
 @app.command(epilog="Example:  imrad diff runs/first runs/second")
 def diff(
     run_a: Annotated[Path, typer.Argument(metavar="RUN_A", help="Run directory: before.")],

@@ -1,0 +1,314 @@
+"""Apply: an exported model on another cohort; nothing is fitted, and strangers among the patients are named."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from imrad import __version__, content
+from imrad.exceptions import BundleError, ConfigError
+from imrad.stages.exporting import open_bundle, outside_share
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from imrad.survival.frozen import FrozenModel
+
+__all__ = ["apply"]
+
+LEAST = 10
+"""Fewest patients whose aggregates may leave a hospital, and fewest at risk at a horizon that is judged."""
+
+MEASURED = ("Volume", "Rad")
+
+
+def apply(
+    bundle: str | Path,
+    new_cohort: str | Path,
+    output: str | Path,
+    *,
+    digest: str | None = None,
+    aggregate_only: bool = False,
+    recalibrate: bool = False,
+) -> list[str]:
+    """Predict phenotypes and risks of a new cohort, judge them where outcomes are known, and write tables.
+
+    Parameters
+    ----------
+    bundle : path-like
+        What :func:`imrad.stages.exporting.export` wrote.
+    new_cohort : path-like
+        cohort.h5ad of the other hospital.
+    output : path-like
+        Folder of the tables.
+    digest : str, optional
+        What export printed; another content is refused.
+    aggregate_only : bool
+        Write no row of a patient.
+    recalibrate : bool
+        Shift the baseline hazard so that expected equal observed events; ranks are as before.
+
+    Raises
+    ------
+    BundleError
+        If the bundle is altered or unsafe.
+    ConfigError
+        If only aggregates are asked for and there are too few patients, or patients' rows lie in `output`.
+    """
+    from imrad import cohort
+    from imrad.execution import single_thread
+
+    value = open_bundle(bundle, digest)
+    data = cohort.read_cohort(new_cohort)
+    folder = Path(output)
+    if aggregate_only:
+        _refuse_rows(folder, data.n_obs)
+    with single_thread():
+        return _apply(value, data, folder, aggregate_only=aggregate_only, recalibrate=recalibrate)
+
+
+def _refuse_rows(folder: Path, n_patients: int) -> None:
+    if n_patients < LEAST:
+        message = f"aggregates of {n_patients} patients tell about single ones; --aggregate-only needs {LEAST}"
+        raise ConfigError(message)
+    rows = [*folder.glob("patients.csv"), *folder.glob("phenotypes.csv"), *folder.glob("external/*/risk.csv")]
+    if rows:
+        message = f"{rows[0]} holds rows of patients from an earlier call; choose another folder for aggregates"
+        raise ConfigError(message)
+
+
+def _apply(
+    value: Mapping[str, Any], data: AnnData, folder: Path, *, aggregate_only: bool, recalibrate: bool
+) -> list[str]:
+    from imrad.stages import blocks
+
+    features = blocks.features(data)
+    patients, seen = _strangers(value["features"], features)
+    phenotypes, percentiles, unusable = _phenotypes(value["phenotypes"], features)
+    sources = {"features": features, "ImRad": phenotypes}
+    n_strange = int(patients["out_of_distribution"].sum())
+    lines = [
+        f"{data.n_obs} patients; {n_strange} out of distribution (more than {value['features']['limit']:.0%} of their "
+        "features beyond the training cohort's 0.5 to 99.5 % range)"
+    ]
+    absent = seen.loc[seen["missing"] == 1, "feature"].tolist()
+    if absent:
+        lines.append(f"{len(absent)} features of the training cohort are missing, among them {absent[0]}")
+    lines += [f"phenotype {name} not applied: {reason}" for name, reason in unusable.items()]
+    _write(folder / "features.csv", seen)
+    if not aggregate_only:
+        _write(folder / "patients.csv", patients)
+        if len(phenotypes.columns):
+            both = {"probability": phenotypes, "percentile": percentiles}
+            long = {name: table.rename_axis("patient").reset_index() for name, table in both.items()}
+            melted = [table.melt("patient", var_name="phenotype", value_name=name) for name, table in long.items()]
+            _write(folder / "phenotypes.csv", melted[0].merge(melted[1], on=["patient", "phenotype"]))
+    for endpoint, part in value["endpoints"].items():
+        tables = _external(endpoint, part, data, sources, value["levels"], recalibrate=recalibrate)
+        for name, table in tables.items():
+            if name != "risk" or not aggregate_only:
+                _write(folder / "external" / endpoint / f"{name}.csv", table)
+        for row in tables["models"].to_dict("records"):
+            told = f"C {row['c']:.3f} ({row['c_low']:.3f} to {row['c_high']:.3f}), O/E {row['o_over_e']:.2f}"
+            lines.append(f"{endpoint} {row['model']}: {row['reason'] or told}")
+    summary = {
+        "model": value["name"],
+        "digest": content.digest(dict(value)),
+        "imrad": __version__,
+        "n_patients": int(data.n_obs),
+        "n_out_of_distribution": n_strange,
+        "limit": value["features"]["limit"],
+        "missing_features": absent,
+        "phenotypes_not_applied": unusable,
+        "recalibrated": recalibrate,
+        "aggregate_only": aggregate_only,
+    }
+    with content.write_atomically(folder / "apply.json") as temporary:
+        temporary.write_text(json.dumps(summary, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    return lines
+
+
+def _write(path: Path, table: pd.DataFrame) -> None:
+    with content.write_atomically(path) as temporary:
+        table.to_csv(temporary, index=False, lineterminator="\n")
+
+
+def _strangers(training: Mapping[str, Any], features: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return each patient's share of features beyond the training range, and each feature's shift."""
+    names = [str(name) for name in training["names"]]
+    values = features.reindex(columns=names).to_numpy(dtype=float, na_value=np.nan)
+    low, high = (np.asarray(training["quantiles"])[row] for row in (0, -1))
+    known = np.isfinite(values)
+    share = outside_share(values, low, high)
+    patients = pd.DataFrame(
+        {
+            "patient": features.index.astype(str),
+            "n_features": known.sum(axis=1),
+            "n_missing": (~known).sum(axis=1),
+            "share_outside": share,
+            # A patient of whom nothing is known is not like the others either.
+            "out_of_distribution": ~(share <= training["limit"]),
+        }
+    )
+    counts = np.maximum(known.sum(axis=0), 1)
+    mean = np.where(known.any(axis=0), np.where(known, values, 0.0).sum(axis=0) / counts, np.nan)
+    sd = np.asarray(training["sd"])
+    shift = np.divide(mean - np.asarray(training["mean"]), sd, out=np.full(len(names), np.nan), where=sd > 0)
+    table = pd.DataFrame(
+        {
+            "feature": names,
+            "missing": 1 - known.mean(axis=0),
+            "missing_training": training["missing"],
+            "share_below": (known & (values < low)).sum(axis=0) / counts,
+            "share_above": (known & (values > high)).sum(axis=0) / counts,
+            "shift_sd": shift,
+        }
+    )
+    return patients, table
+
+
+def _phenotypes(
+    bundles: Mapping[str, Any], features: pd.DataFrame
+) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, str]]:
+    """Return probabilities and percentiles, patients x phenotypes, and why some are not there."""
+    from imrad.phenotype.bundle import PhenotypeModel
+
+    found, places, unusable = {}, {}, {}
+    for target, bundle in bundles.items():
+        try:
+            model = PhenotypeModel(bundle)
+            scores = model.predict(features)
+        except BundleError as error:
+            unusable[target] = str(error)
+            continue
+        found[f"Rad-{target}"] = scores
+        places[f"Rad-{target}"] = model.percentile(scores)
+    index = features.index
+    return pd.DataFrame(found, index=index), pd.DataFrame(places, index=index), unusable
+
+
+def _tables(
+    model: FrozenModel, data: AnnData, sources: Mapping[str, pd.DataFrame], levels: Mapping[str, list[str]]
+) -> dict[str, pd.DataFrame]:
+    """Return the model's blocks of the new cohort, coded as in training; absent columns stay absent."""
+    out = {}
+    for block in model.blocks:
+        if block == "ImRad":
+            source = sources["ImRad"]
+        elif block in MEASURED:
+            source = sources["features"]
+        elif block == "Immune":
+            source = pd.DataFrame(data.obsm["immune"]) if "immune" in data.obsm else pd.DataFrame(index=data.obs_names)
+        else:
+            source = data.obs
+        columns = {
+            name: _column(source[name], kind, levels.get(name))
+            for name, kind in model.columns(block)
+            if name in source.columns
+        }
+        out[block] = pd.DataFrame(columns, index=data.obs_names.astype(str))
+    return out
+
+
+def _column(values: pd.Series[Any], kind: str, levels: list[str] | None) -> np.ndarray[Any, Any]:
+    if kind == "classes":
+        return np.asarray(values.astype(object).where(values.notna(), None))
+    if levels is not None:
+        # Ranks are the training cohort's: a cohort without stage I must not call stage II the lowest.
+        rank = {level: float(number) for number, level in enumerate(levels)}
+        return np.array([rank.get(str(item), np.nan) for item in values], dtype=float)
+    numbers = pd.to_numeric(values.astype(object), errors="coerce")
+    return np.asarray(numbers.to_numpy(dtype=float, na_value=np.nan))
+
+
+def _external(
+    endpoint: str,
+    part: Mapping[str, Any],
+    data: AnnData,
+    sources: Mapping[str, pd.DataFrame],
+    levels: Mapping[str, list[str]],
+    *,
+    recalibrate: bool,
+) -> dict[str, pd.DataFrame]:
+    from imrad.evaluation.outcomes import survival_outcome
+    from imrad.survival.frozen import FrozenModel
+
+    pair = [f"{endpoint}_days", f"{endpoint}_event"]
+    outcome = data.obs[pair].astype(float) if set(pair) <= set(data.obs.columns) else None
+    rows = np.flatnonzero(outcome.notna().all(axis=1)) if outcome is not None else np.zeros(0, dtype=int)
+    time, event = np.zeros(0), np.zeros(0, dtype=bool)
+    if outcome is not None and len(rows):
+        time, event = survival_outcome(outcome.iloc[rows, 0].to_numpy(), outcome.iloc[rows, 1].to_numpy() == 1)
+    horizons = [float(horizon) for horizon in part["horizons_days"]]
+    models, calibration, benefit, risks = [], [], [], []
+    for name, plain in part["models"].items():
+        try:
+            model = FrozenModel(plain)
+            risk = model.risk(_tables(model, data, sources, levels))
+            added = model.shift(risk[rows], time, event) if recalibrate else 0.0
+        except BundleError as error:
+            models.append({"model": name, "n": len(rows), "n_events": int(event.sum()), "reason": str(error)})
+            continue
+        survival = model.survival(risk + added, horizons)
+        table = pd.DataFrame({"patient": data.obs_names.astype(str), "model": name, "risk": risk})
+        for number, horizon in enumerate(horizons):
+            table[f"survival_{horizon:g}d"] = survival[:, number]
+        risks.append(table)
+        row, groups, curves = _judge(model, risk[rows], added, time, event, horizons)
+        models.append({"model": name, **row})
+        calibration += [group.assign(model=name) for group in groups]
+        benefit += [curve.assign(model=name) for curve in curves]
+    columns = ["model", "n", "n_events", "c", "c_low", "c_high", "expected", "o_over_e", "o_over_e_low"]
+    columns += ["o_over_e_high", "slope", "shift", "reason"]
+    columns += [f"{measure}_{horizon:g}d" for horizon in horizons for measure in ("auc", "auc_low", "auc_high")]
+    return {
+        "models": pd.DataFrame(models).reindex(columns=columns).fillna({"reason": ""}),
+        "calibration": _stack(calibration, ["model", "horizon_days", "group", "n", "events", "predicted", "observed"]),
+        "net_benefit": _stack(benefit, ["model", "horizon_days", "threshold", "net_benefit", "net_benefit_all"]),
+        "risk": _stack(risks, ["patient", "model", "risk"]),
+    }
+
+
+def _stack(parts: list[pd.DataFrame], first: list[str]) -> pd.DataFrame:
+    if not parts:
+        return pd.DataFrame(columns=first)
+    table = pd.concat(parts, ignore_index=True)
+    return table[[*first, *(name for name in table.columns if name not in first)]]
+
+
+def _judge(
+    model: FrozenModel, risk: Any, added: float, time: Any, event: Any, horizons: list[float]
+) -> tuple[dict[str, Any], list[pd.DataFrame], list[pd.DataFrame]]:
+    """Return C, AUC at horizons, calibration in the large, its slope, its groups, and decision curves."""
+    from imrad.evaluation.calibration import calibration_groups
+    from imrad.evaluation.discrimination import concordance
+    from imrad.evaluation.net_benefit import decision_curve_survival
+    from imrad.evaluation.time_dependent import time_dependent_auc
+    from imrad.survival.validation import validation_indices
+
+    row: dict[str, Any] = {"n": len(risk), "n_events": int(np.sum(event)), "shift": added, "reason": ""}
+    if row["n_events"] == 0:
+        return {**row, "reason": "no event is known in this cohort: risks only"}, [], []
+    found = concordance(time, event, risk)
+    expected = float(model.expected(risk + added, time).sum())
+    ratio, error = row["n_events"] / expected, 1.96 / np.sqrt(row["n_events"])
+    row |= {"c": found.c, "c_low": max(found.low, 0.0), "c_high": min(found.high, 1.0), "expected": expected}
+    row |= {"o_over_e": ratio, "o_over_e_low": ratio * np.exp(-error), "o_over_e_high": ratio * np.exp(error)}
+    row["slope"] = validation_indices(time, event, risk)["slope"]
+    groups, curves = [], []
+    for horizon in horizons:
+        if int((time >= horizon).sum()) < LEAST or not (event & (time < horizon)).any():
+            continue
+        auc = time_dependent_auc(time, event, risk, [horizon])
+        row |= {f"auc_{horizon:g}d": auc.auc[0], f"auc_low_{horizon:g}d": max(auc.low[0], 0.0)}
+        row[f"auc_high_{horizon:g}d"] = min(auc.high[0], 1.0)
+        survival = model.survival(risk + added, [horizon])[:, 0]
+        table = calibration_groups(time, event, survival, horizon, n_groups=4)
+        groups.append(table.assign(horizon_days=horizon, group=np.arange(1, len(table) + 1)))
+        curves.append(decision_curve_survival(time, event, 1 - survival, horizon).assign(horizon_days=horizon))
+    return row, groups, curves

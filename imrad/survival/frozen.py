@@ -1,0 +1,139 @@
+"""A final survival model read back from plain values, to be applied to other patients: it learns nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from imrad.evaluation.outcomes import BoolArray, FloatArray
+from imrad.exceptions import BundleError
+from imrad.survival.baseline import survival_at
+from imrad.survival.design import BlockCoding
+
+__all__ = ["FrozenModel"]
+
+
+class FrozenModel:
+    """A model over blocks as :attr:`FusionResult.final` holds it.
+
+    Parameters
+    ----------
+    plain : mapping
+        One value of ``FusionResult.final``, also after :func:`imrad.content.save` and
+        :func:`imrad.content.load`.
+
+    Attributes
+    ----------
+    name : str
+    blocks : list of str
+    needed : dict of str to list of str
+        Raw columns of each block that reach the risk with a coefficient other than 0.
+
+    Raises
+    ------
+    BundleError
+        If the values are not such a model, or one that cannot be written down as coefficients.
+    """
+
+    def __init__(self, plain: Mapping[str, Any]) -> None:
+        try:
+            self.name = str(plain["name"])
+            self.blocks = [str(name) for name in plain["blocks"]]
+            self._codings = {name: BlockCoding.from_plain(plain["coding"][name]) for name in self.blocks}
+            self._kept = {name: np.asarray(plain["columns"][name], dtype=np.intp) for name in self.blocks}
+            self._median = {name: np.asarray(part, dtype=float) for name, part in plain["median"].items()}
+            self._coef = np.asarray(plain["coef"], dtype=float)
+            self._offset = float(plain["offset"])
+            self._event_times = np.asarray(plain["event_times"], dtype=float)
+            self._hazard = np.asarray(plain["baseline_hazard"], dtype=float)
+            usable = bool(plain["usable"])
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            message = f"this is not a survival model of this version ({error}); export it again"
+            raise BundleError(message) from error
+        if not usable:
+            message = f"the model {self.name} is a forest or a boosting: it has no coefficients that could travel"
+            raise BundleError(message)
+        self.needed = self._needed()
+
+    def _needed(self) -> dict[str, list[str]]:
+        found, start = {}, 0
+        for block in self.blocks:
+            raw = self._raw_names(block)
+            weights = self._coef[start : start + len(self._kept[block])]
+            start += len(weights)
+            used = [raw[column] for column, weight in zip(self._kept[block], weights, strict=True) if weight != 0]
+            found[block] = list(dict.fromkeys(used))
+        return found
+
+    def _raw_names(self, block: str) -> list[str]:
+        """Return the raw column behind each coded one."""
+        names: list[str] = []
+        for column in self._codings[block].columns:
+            names += [column.name] * (len(column.levels) if column.kind == "classes" else 1)
+        return names
+
+    def columns(self, block: str) -> list[tuple[str, str]]:
+        """Return name and kind (``number``, ``ordered`` or ``classes``) of every raw column of a block."""
+        return [(column.name, column.kind) for column in self._codings[block].columns]
+
+    def risk(self, tables: Mapping[str, pd.DataFrame]) -> FloatArray:
+        """Return linear predictors, 0 at the training mean; single missing values take the training median.
+
+        Parameters
+        ----------
+        tables : mapping of str to DataFrame
+            Patients x columns of each block, rows in the same order. Columns that have no part in
+            the risk may be absent.
+
+        Raises
+        ------
+        BundleError
+            If a column that has a part in the risk is absent.
+        """
+        absent = [
+            name
+            for block in self.blocks
+            for name in self.needed[block]
+            if name not in tables.get(block, pd.DataFrame())
+        ]
+        if absent:
+            message = f"the model {self.name} needs columns that are missing: {', '.join(absent[:5])}"
+            raise BundleError(message)
+        n_patients = max(len(table) for table in tables.values())
+        parts = []
+        for block in self.blocks:
+            coding = self._codings[block]
+            table = tables[block] if block in tables else pd.DataFrame(index=range(n_patients))
+            whole = table.reindex(columns=[column.name for column in coding.columns])
+            part = coding.apply(whole)[:, self._kept[block]]
+            parts.append((part > self._median[block]).astype(float) if block in self._median else part)
+        return np.asarray(np.column_stack(parts) @ self._coef - self._offset)
+
+    def survival(self, risk: FloatArray, times: Any) -> FloatArray:
+        """Return survival probabilities of risks, shape (n_patients, n_times)."""
+        return survival_at(self._event_times, self._hazard, risk, times)
+
+    def expected(self, risk: FloatArray, time: FloatArray) -> FloatArray:
+        """Return each patient's cumulative hazard over its own follow-up: the events expected of it."""
+        at = np.concatenate(([0.0], self._hazard))[np.searchsorted(self._event_times, time, side="right")]
+        return np.asarray(at * np.exp(np.minimum(risk, 700.0)))
+
+    def shift(self, risk: FloatArray, time: FloatArray, event: BoolArray) -> float:
+        """Return what must be added to risks for expected to equal observed events: calibration in the large.
+
+        References
+        ----------
+        Crowson, Atkinson and Therneau, 2016, doi:10.1177/0962280213497434.
+        """
+        expected = float(self.expected(risk, time).sum())
+        observed = int(np.asarray(event, dtype=bool).sum())
+        if observed == 0 or expected <= 0:
+            message = (
+                f"the model {self.name} cannot be recalibrated on {observed} events with {expected:g} expected; "
+                "at least one event is needed"
+            )
+            raise BundleError(message)
+        return float(np.log(observed / expected))
