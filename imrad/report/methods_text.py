@@ -109,7 +109,7 @@ def _splits(tables: RunTables) -> list[Text]:
     tables.register("split_counts", pd.DataFrame([counts]))
     return [
         Text(
-            "Splits. One table of {outer} outer folds ({repeats} repeats) by {inner} inner folds, "
+            "Splits. One table of {outer} outer folds (repeats: {repeats}) by {inner} inner folds, "
             "drawn once and stratified by "
             "the first endpoint's event, served every target and endpoint. All that learns (cut-points, bins, scaling, "
             "imputation, selection, models, penalties) was fitted in training parts only.",

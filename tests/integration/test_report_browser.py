@@ -240,7 +240,14 @@ def test_print_has_every_figure_whole(shown):
         "return [figure.id, box.right, box.height, getComputedStyle(figure).breakInside]})"
     )
     boxes = browser.js(script)
+    tables = browser.js(
+        "return [...document.querySelectorAll('table')].filter(table => table.offsetParent).map(table => ["
+        "table.closest('figure').id, table.getBoundingClientRect().right, table.rows[1].offsetHeight])"
+    )
     browser.call("POST", "/goog/cdp/execute", {"cmd": "Emulation.setEmulatedMedia", "params": {"media": ""}})
+    for name, right, high in tables:
+        assert right <= 700, name
+        assert high <= 90, name
     for name, right, high, inside in boxes:
         assert right <= 688, name
         assert high <= 24 / 2.54 * 96, name

@@ -23,7 +23,6 @@ def section(tables: RunTables) -> Section:
     columns = {
         "code": Column("Code"),
         "check": Column("Looks at"),
-        "check_zh": Column("检查内容"),
         "status": Column("Outcome"),
     }
     frame = pd.DataFrame(rows, columns=["code", "check", "check_zh", "status"])

@@ -37,6 +37,11 @@ def section(tables: RunTables) -> Section:
             part.add(
                 Shown("quality_flags", "Regions with flags.", flagged.reset_index(drop=True), columns, collapsed=True)
             )
+    if quality is not None or geometry is not None:
+        part.missing(
+            "Mosaic of outlines on slices: the extraction keeps no pictures; kernel, phase and vendor: needs DICOM headers.",
+            "轮廓拼图：提取阶段不保留图片；重建核、期相与厂商需要 DICOM 头信息。",
+        )
     if geometry is not None:
         part.add(_spacing(geometry))
         counts = geometry.groupby("method", sort=False).size().rename("cases").reset_index()
