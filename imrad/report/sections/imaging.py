@@ -39,7 +39,7 @@ def section(tables: RunTables) -> Section:
             )
     if quality is not None or geometry is not None:
         part.missing(
-            "Mosaic of outlines on slices: the extraction keeps no pictures. Kernel, phase and vendor: these need DICOM "
+            "Mosaic of outlines on slices: the extraction keeps no pictures. Kernel, phase, vendor: need DICOM "
             "headers.",
             "轮廓拼图：提取阶段不保留图片；重建核、期相与厂商需要 DICOM 头信息。",
         )
