@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.ensemble import GradientBoostingClassifier
@@ -77,3 +79,19 @@ def test_boosting_meets_constant_and_repeated_features():
     assert np.abs(learner.predict_many([odd])[0] - model.predict_proba(new)[:, 1]).max() < 1e-12
     flat = Job(X[:, :1], job.y, new[:, :1], job.codes, job.codes_new, 4, 3)
     assert np.allclose(learner.predict_many([flat])[0], job.y.mean())
+
+
+@pytest.mark.parametrize(("defaults", "n"), [("founding", 90), ("imrad", 90), ("founding", 230)])
+def test_networks_are_those_of_scikit_learn_in_single_precision(defaults, n):
+    jobs, _ = draw_jobs(3, n=n)
+    own, theirs = LEARNERS["neural_network"](defaults).predict_many(jobs), reference("neural_network", jobs, defaults)
+    assert max(np.abs(a - b).max() for a, b in zip(own, theirs, strict=True)) < (0.01 if n <= 200 else 0.03)
+
+
+def test_networks_differ_less_from_scikit_learn_than_its_seeds_do():
+    jobs, truths = draw_jobs(6)
+    own, theirs = LEARNERS["neural_network"]("founding").predict_many(jobs), reference("neural_network", jobs)
+    others = reference("neural_network", [replace(job, seed=job.seed + 1000) for job in jobs])
+    assert abs(mean_auc(own, truths) - mean_auc(theirs, truths)) < abs(
+        mean_auc(others, truths) - mean_auc(theirs, truths)
+    )

@@ -22,6 +22,13 @@ def _boosting(defaults: str) -> Learner:
     return boosting_learner(defaults)
 
 
+def _network(defaults: str) -> Learner:
+    from imrad.phenotype.kernels.network import network_learner
+
+    return network_learner(defaults)
+
+
 LEARNERS: dict[str, Callable[[str], Learner]] = {
+    "neural_network": _network,
     "gradient_boosting": _boosting,
 }

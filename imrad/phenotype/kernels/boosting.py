@@ -25,7 +25,7 @@ Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _pairwise_sum(values: Any, first: int, last: int) -> float:
+def _pairwise_sum(values: Any, first: Any, last: Any) -> Any:
     """Return a sum in NumPy's order of additions (up to 128), so that leaves equal scikit-learn's bits."""
     n = last - first
     if n < 8:

@@ -13,7 +13,7 @@ RAND_R_MAX = 2147483647
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def draw_feature(state: Any, low: int, high: int) -> int:
+def draw_feature(state: Any, low: Any, high: Any) -> Any:
     """Return a number in low .. high - 1 by a 32-bit xorshift whose state is changed in place."""
     value = state[0]
     if value == 0:
