@@ -96,6 +96,10 @@ class RunTables:
         """Return a table of an endpoint's fusion."""
         return self.get(f"survival/{endpoint}/{name}.csv")
 
+    def external(self, endpoint: str) -> pd.DataFrame | None:
+        """Return the values of an endpoint's models in another cohort."""
+        return self.get(f"external/{endpoint}/models.csv")
+
     def fullest(self, table: pd.DataFrame) -> str:
         """Return the model to show where a table has several and there is room for one."""
         present = [str(name) for name in dict.fromkeys(table["model"])]

@@ -283,6 +283,18 @@ def test_items_are_not_ticked_that_the_run_did_not_earn(tmp_path):
     assert pd.read_csv(tmp_path / "report_data/rqs.csv")["points"].sum() == -8
 
 
+def test_another_cohort_is_shown_and_counts(tmp_path):
+    run = drawn.drawn_run(tmp_path)
+    row = {"model": "Clinical", "n": 40, "n_events": 17, "c": 0.6432, "c_low": 0.5, "c_high": 0.7, "o_over_e": 1.1}
+    drawn.write(run, "external/os/models.csv", pd.DataFrame([row]))
+    text, _ = read(Report(run), tmp_path)
+    assert ">0.643</td>" in text[text.index('<section id="external"') : text.index('<section id="checklists"')]
+    metrics = pd.read_csv(tmp_path / "report_data/metrics.csv").set_index("item")
+    assert metrics.loc["METRICS-27", "status"] == "yes"
+    rqs = pd.read_csv(tmp_path / "report_data/rqs.csv").set_index("item")
+    assert rqs.loc["RQS-12", "points"] == 3
+
+
 def test_statements_of_the_authors_count_as_stated(tmp_path):
     statements = {"CLEAR-8": "Approved by the ethics board.", "METRICS-2": "All consecutive patients."}
     read(Report(drawn.drawn_run(tmp_path), statements=statements), tmp_path)

@@ -207,7 +207,12 @@ class Evidence:
 
     @cached_property
     def _external_test(self) -> tuple[str, str, str]:
-        return self._survival("external", "another cohort", "external", otherwise="no other cohort was given")
+        have = [name.upper() for name in self.tables.endpoints if self.tables.external(name) is not None]
+        return (
+            ("yes", f"another cohort ({', '.join(have)})", "external")
+            if have
+            else ("no", "no other cohort was given", "")
+        )
 
     @cached_property
     def _validation(self) -> tuple[str, str, str]:
