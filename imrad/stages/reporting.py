@@ -38,6 +38,8 @@ def report(run: Run) -> list[str]:
     """Write report.html, and return what to tell the user."""
     settings = check(run)
     inputs = {name: content.digest(run.outputs(name)) for name in run.record["stages"] if name != "report"}
+    for path in sorted((run.folder / "external").glob("*/models.csv")):
+        inputs[str(path.relative_to(run.folder))] = content.digest_file(path)
     with run.stage("report", settings=settings.model_dump(), inputs=inputs, code=CODE) as stage:
         if stage.fresh:
             return ["nothing to do"]

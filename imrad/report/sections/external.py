@@ -36,8 +36,8 @@ def section(tables: RunTables) -> Section:
         part.add(Shown(f"external_{endpoint}", f"{endpoint.upper()}.", found, kept, text))
     if not part.blocks:
         part.missing(
-            "No external cohort: 'imrad apply' with this run's folder as its output fills this part. Until then nothing "
-            "here says how the models travel.",
+            "No external cohort: 'imrad apply' with this run's folder as its output fills this part. Until then "
+            "nothing here says how the models travel.",
             "没有外部队列：以本运行目录为输出执行 imrad apply 即可填充本节；在此之前无法判断模型的可迁移性。",
         )
     return part
