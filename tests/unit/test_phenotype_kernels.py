@@ -95,3 +95,13 @@ def test_networks_differ_less_from_scikit_learn_than_its_seeds_do():
     assert abs(mean_auc(own, truths) - mean_auc(theirs, truths)) < abs(
         mean_auc(others, truths) - mean_auc(theirs, truths)
     )
+
+
+@pytest.mark.parametrize("defaults", ["founding", "imrad"])
+@pytest.mark.parametrize("decimals", [8, 1])
+def test_forests_are_those_of_scikit_learn(defaults, decimals):
+    jobs, truths = draw_jobs(3, decimals=decimals)
+    own, theirs = LEARNERS["random_forest"](defaults).predict_many(jobs), reference("random_forest", jobs, defaults)
+    # A tie may be settled by rounding, which differs between versions; most jobs are equal throughout.
+    assert np.median([np.abs(a - b).max() for a, b in zip(own, theirs, strict=True)]) < 1e-12
+    assert abs(mean_auc(own, truths) - mean_auc(theirs, truths)) < 0.01

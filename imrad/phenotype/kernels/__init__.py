@@ -28,7 +28,14 @@ def _network(defaults: str) -> Learner:
     return network_learner(defaults)
 
 
+def _forest(defaults: str) -> Learner:
+    from imrad.phenotype.kernels.forest import forest_learner
+
+    return forest_learner(defaults)
+
+
 LEARNERS: dict[str, Callable[[str], Learner]] = {
+    "random_forest": _forest,
     "neural_network": _network,
     "gradient_boosting": _boosting,
 }
