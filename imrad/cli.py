@@ -367,6 +367,17 @@ def report(run: RunOption = None) -> None:
     _finish(opened)
 
 
+@app.command(epilog="Example:  imrad init my_hospital")
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder with images, masks and a CSV or Excel sheet.")],
+) -> None:
+    """Look at a hospital's folder, tell who has what, and write the config and cases.csv to edit."""
+    from imrad.stages import starting as stage
+
+    for line in stage.start(folder):
+        say(line)
+
+
 @app.command(epilog="Example:  imrad export runs/tcga-blca -o model.imrad")
 def export(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Run directory.")],
