@@ -105,3 +105,59 @@ def test_forests_are_those_of_scikit_learn(defaults, decimals):
     # A tie may be settled by rounding, which differs between versions; most jobs are equal throughout.
     assert np.median([np.abs(a - b).max() for a, b in zip(own, theirs, strict=True)]) < 1e-12
     assert abs(mean_auc(own, truths) - mean_auc(theirs, truths)) < 0.01
+
+
+@pytest.mark.parametrize("defaults", ["founding", "imrad"])
+def test_logistic_regression_is_the_penalised_optimum(defaults):
+    jobs, _ = draw_jobs(4)
+    exact = make_classifier("logistic_regression", defaults=defaults).set_params(tol=1e-9, max_iter=10_000)
+    own, theirs = (
+        LEARNERS["logistic_regression"](defaults).predict_many(jobs),
+        EstimatorLearner(exact).predict_many(jobs),
+    )
+    assert max(np.abs(a - b).max() for a, b in zip(own, theirs, strict=True)) < 1e-6
+
+
+def test_logistic_regression_converges_where_classes_are_apart():
+    (job, *_), _ = draw_jobs(1)
+    X = job.X.copy()
+    X[:, 0] = 50 * (2 * job.y - 1)
+    model = make_classifier("logistic_regression").set_params(tol=1e-9, max_iter=10_000).fit(X, job.y)
+    own = LEARNERS["logistic_regression"]("founding").predict_many([replace(job, X=X)])[0]
+    assert np.abs(own - model.predict_proba(job.X_new)[:, 1]).max() < 1e-5
+
+
+@pytest.mark.parametrize(("defaults", "p"), [("founding", 20), ("imrad", 20), ("founding", 5)])
+def test_neighbours_vote_as_scikit_learns_do(defaults, p):
+    jobs, _ = draw_jobs(4, p=p)
+    own, theirs = LEARNERS["knn"](defaults).predict_many(jobs), reference("knn", jobs, defaults)
+    assert max(np.abs(a - b).max() for a, b in zip(own, theirs, strict=True)) < (
+        1e-12 if defaults == "founding" else 1e-6
+    )
+
+
+def test_a_neighbour_at_no_distance_decides_alone():
+    (job, *_), _ = draw_jobs(1)
+    same = replace(job, X_new=job.X[:10])
+    assert np.array_equal(LEARNERS["knn"]("imrad").predict_many([same])[0], job.y[:10])
+
+
+@pytest.mark.parametrize(
+    ("defaults", "n", "p"), [("founding", 90, 20), ("imrad", 90, 20), ("founding", 60, 4), ("imrad", 250, 5)]
+)
+def test_support_vectors_take_libsvms_steps(defaults, n, p):
+    jobs, _ = draw_jobs(4, n=n, p=p)
+    own, theirs = LEARNERS["svm"](defaults).predict_many(jobs), reference("svm", jobs, defaults)
+    worst = [np.abs(a - b).max() for a, b in zip(own, theirs, strict=True)]
+    # libsvm may set patients aside between steps, which ends at another point within its tolerance.
+    assert np.median(worst) < 1e-6 if n < 100 else np.median(worst) < 0.005
+    assert np.mean([np.corrcoef(a, b)[0, 1] for a, b in zip(own, theirs, strict=True)]) > 0.999
+
+
+@pytest.mark.parametrize("name", sorted(LEARNERS))
+def test_few_and_equal_rows_are_answered(name):
+    X, y = np.ones((6, 3)), np.array([1, 0, 0, 0, 0, 0])
+    codes = np.zeros((6, 3), dtype=np.int8)
+    found = LEARNERS[name]("founding").predict_many([Job(X, y, X[:2], codes, codes[:2], 4, 1)])[0]
+    assert np.isfinite(found).all()
+    assert found[0] == found[1]

@@ -34,7 +34,28 @@ def _forest(defaults: str) -> Learner:
     return forest_learner(defaults)
 
 
+def _logistic(defaults: str) -> Learner:
+    from imrad.phenotype.kernels.linear import logistic_learner
+
+    return logistic_learner(defaults)
+
+
+def _neighbours(defaults: str) -> Learner:
+    from imrad.phenotype.kernels.neighbours import neighbours_learner
+
+    return neighbours_learner(defaults)
+
+
+def _vectors(defaults: str) -> Learner:
+    from imrad.phenotype.kernels.vectors import vectors_learner
+
+    return vectors_learner(defaults)
+
+
 LEARNERS: dict[str, Callable[[str], Learner]] = {
+    "svm": _vectors,
+    "knn": _neighbours,
+    "logistic_regression": _logistic,
     "random_forest": _forest,
     "neural_network": _network,
     "gradient_boosting": _boosting,

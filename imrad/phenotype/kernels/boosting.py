@@ -73,8 +73,11 @@ def _boost(X: Any, y: Any, order: Any, tied: Any, new: Any, seeds: Any, max_dept
     out = np.full(len(new), start_raw)
     for tree in range(len(seeds)):
         for i in range(n):
-            odds = np.exp(-raw[i])
-            residual[i] = -(((1 - y[i]) - y[i] * odds) / (1 + odds))
+            if raw[i] > -37:
+                odds = np.exp(-raw[i])
+                residual[i] = -(((1 - y[i]) - y[i] * odds) / (1 + odds))
+            else:
+                residual[i] = y[i] - np.exp(raw[i])
             probability = y[i] - residual[i]
             curve[i] = probability * (1 - probability)
             samples[i] = i

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from numba import njit
+from scipy.special import expit
 
 from imrad.phenotype.classifiers import make_classifier
 from imrad.phenotype.learners import Job
@@ -151,7 +152,7 @@ class NetworkLearner:
             X, y = np.ascontiguousarray(job.X, dtype=np.float32), np.asarray(job.y, dtype=np.float32)
             _train(X, y, W, v, orders, min(200, len(X)), self.n_iter, self.alpha, self.tol)
             inner = np.maximum(job.X_new @ W[:-1].astype(np.float64) + W[-1], 0)
-            out.append(np.asarray(1 / (1 + np.exp(-(inner @ v[:-1].astype(np.float64) + v[-1])))))
+            out.append(np.asarray(expit(inner @ v[:-1].astype(np.float64) + v[-1])))
         return out
 
     def _start(self, seed: int, n: int, p: int) -> tuple[Any, Any, Any]:
