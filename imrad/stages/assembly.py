@@ -241,5 +241,7 @@ def _splits(run: Run, stage: Stage, settings: SplitSettings, data: AnnData) -> N
 def _strata(data: AnnData) -> list[Any]:
     endpoints = data.uns["imrad"].get("endpoints")
     if endpoints is not None and len(endpoints):
-        return list(data.obs[f"{endpoints['name'].iloc[0]}_event"])
+        first = str(endpoints["name"].iloc[0])
+        outcome = data.obs[f"{first}_event" if f"{first}_event" in data.obs else first]
+        return list(outcome.astype(float).fillna(-1.0))
     return list(data.obs["response"]) if "response" in data.obs else [0] * data.n_obs

@@ -26,16 +26,20 @@ def features(data: AnnData) -> pd.DataFrame:
 def targets(data: AnnData, wanted: Sequence[str] | None) -> pd.DataFrame:
     """Return the immune targets, patients x targets; all of them where none is named.
 
+    A binary endpoint, such as a response, is a target where it is named.
+
     Raises
     ------
     ConfigError
         If the cohort has no targets, or not the one named; the known ones are listed.
     """
-    if "immune" not in data.obsm:
+    table = pd.DataFrame(data.obsm.get("immune"), index=data.obs_names)
+    table.index = data.obs_names.astype(str)
+    for name in set(wanted or ()) & set(_binary(data)) - set(table.columns):
+        table[name] = data.obs[name].to_numpy(dtype=float)
+    if table.empty:
         message = "the cohort has no immune targets; give assemble an immune table (imrad score writes one)"
         raise ConfigError(message)
-    table = pd.DataFrame(data.obsm["immune"])
-    table.index = data.obs_names.astype(str)
     if not wanted:
         return table.astype(float)
     for name in wanted:
@@ -45,6 +49,13 @@ def targets(data: AnnData, wanted: Sequence[str] | None) -> pd.DataFrame:
             )
             raise ConfigError(message)
     return table[list(dict.fromkeys(wanted))].astype(float)
+
+
+def _binary(data: AnnData) -> list[str]:
+    endpoints = data.uns["imrad"].get("endpoints")
+    if endpoints is None or "kind" not in endpoints:
+        return []
+    return [str(name) for name in endpoints.loc[endpoints["kind"] == "binary", "name"]]
 
 
 def nearest(name: str, known: Sequence[str] | pd.Index[Any]) -> str:
