@@ -100,7 +100,7 @@ def _apply(
     if absent:
         lines.append(f"{len(absent)} features of the training cohort are missing, among them {absent[0]}")
     lines += [f"phenotype {name} not applied: {reason}" for name, reason in unusable.items()]
-    _write(folder / "features.csv", seen)
+    _write(folder / "feature_shift.csv", seen)
     if not aggregate_only:
         _write(folder / "patients.csv", patients)
         if len(phenotypes.columns):

@@ -129,7 +129,7 @@ def test_a_shifted_cohort_raises_the_flags_and_recalibration_mends_calibration_i
     assert plain.loc["Clinical", "o_over_e"] < 0.8
     np.testing.assert_allclose(mended["o_over_e"], 1.0, rtol=1e-9)
     np.testing.assert_allclose(mended["c"], plain["c"], rtol=0, atol=1e-12)
-    shifts = pd.read_csv(tmp_path / "plain/features.csv")["shift_sd"]
+    shifts = pd.read_csv(tmp_path / "plain/feature_shift.csv")["shift_sd"]
     np.testing.assert_allclose(shifts, 3.0, atol=0.2)
 
 
