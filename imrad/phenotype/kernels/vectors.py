@@ -39,7 +39,7 @@ def _squared_distances(A: Any, B: Any) -> Any:
 def _solve(kernel: Any, sign: Any, C: float, max_iter: int) -> Any:  # noqa: C901
     """Return the signed weights of the training rows and the threshold rho."""
     n = len(sign)
-    alpha: Any = np.zeros(n)
+    alpha = np.zeros(n)
     slope = np.full(n, -1.0)
     limit = max_iter if max_iter >= 0 else max(10_000_000, 100 * n)
     for _ in range(limit):
@@ -62,13 +62,13 @@ def _solve(kernel: Any, sign: Any, C: float, max_iter: int) -> Any:  # noqa: C90
                 away, here = top - slope[t], -slope[t]
             low = max(low, here)
             if away > 0 and i >= 0:
-                bend = 2.0 - 2.0 * np.float64(kernel[i, t])
+                bend = 2.0 - 2.0 * float(kernel[i, t])
                 gain = -(away * away) / (bend if bend > 0 else 1e-12)
                 if gain <= most:
                     most, j = gain, t
         if top + low < 1e-3 or j < 0:
             break
-        bend = 2.0 - 2.0 * np.float64(kernel[i, j])
+        bend = 2.0 - 2.0 * float(kernel[i, j])
         if bend <= 0:
             bend = 1e-12
         old_i, old_j = alpha[i], alpha[j]
