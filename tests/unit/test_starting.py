@@ -80,3 +80,20 @@ def test_nothing_is_written_over_and_an_empty_folder_is_told(ward, tmp_path):
         start(tmp_path / "empty")
     with pytest.raises(InputError, match="not a folder"):
         start(tmp_path / "nowhere")
+
+
+def test_dicom_folders_are_told_by_their_tags(tmp_path):
+    from imrad.datasets.dicom import write_ct_series, write_segmentation
+    from imrad.datasets.images import draw_phantom
+
+    phantom = draw_phantom(0.0, 0.0, shape=(12, 24, 24), name="A")
+    source = write_ct_series(phantom, "A-007", tmp_path / "export/1.2.3")
+    (tmp_path / "export/seg").mkdir()
+    write_segmentation(phantom, "A-007", source, tmp_path / "export/seg/1.dcm")
+    (tmp_path / "sheet.csv").write_text("patient,age\na007,61\n")
+    lines = start(tmp_path)
+    assert lines[0] == "1 patients: 1 with an image, 1 with a mask, 1 in the sheet, 1 with all"
+    cases = pd.read_csv(tmp_path / "cases.csv")
+    assert cases.to_dict("records") == [
+        {"patient": "a007", "case": "a007", "image": "export/1.2.3", "mask": "export/seg/1.dcm"}
+    ]
