@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -159,13 +160,10 @@ class ForestLearner:
 
     def predict_many(self, jobs: Sequence[Job]) -> list[Floats]:
         """Fit each job and return P(class 1) of its new rows."""
-        draws: dict[tuple[int, int], Any] = {}
         out = []
         for job in jobs:
             n, p = job.X.shape
-            if (job.seed, n) not in draws:
-                draws[job.seed, n] = self._draw(job.seed, n)
-            counts, seeds = draws[job.seed, n]
+            counts, seeds = _draws(job.seed, n, self.n_trees)
             X, new = (np.ascontiguousarray(rows, dtype=np.float32) for rows in (job.X, job.X_new))
             order = np.ascontiguousarray(np.argsort(X, axis=0, kind="stable").T)
             y = np.asarray(job.y, dtype=np.int64)
@@ -173,18 +171,20 @@ class ForestLearner:
             out.append(np.asarray(_grow(X, y, order, new, counts, seeds, tried, self.min_split, self.min_leaf)))
         return out
 
-    def _draw(self, seed: int, n: int) -> tuple[Any, Any]:
-        """Return how often each tree drew each patient, and the seeds of their splitters."""
-        own_seeds = np.random.RandomState(seed).randint(np.iinfo(np.int32).max, size=self.n_trees)
-        stream = np.random.RandomState(0)
-        counts = np.empty((self.n_trees, n), dtype=np.int64)
-        seeds = np.empty(self.n_trees, dtype=np.uint32)
-        for tree, own in enumerate(own_seeds):
-            stream.seed(own)
-            counts[tree] = np.bincount(stream.randint(0, n, n, dtype=np.int32), minlength=n)
-            stream.seed(own)
-            seeds[tree] = stream.randint(0, RAND_R_MAX)
-        return counts, seeds
+
+@lru_cache(maxsize=256)
+def _draws(seed: int, n: int, n_trees: int) -> tuple[Any, Any]:
+    """Return how often each tree drew each patient, and the seeds of their splitters."""
+    own_seeds = np.random.RandomState(seed).randint(np.iinfo(np.int32).max, size=n_trees)
+    stream = np.random.RandomState(0)
+    counts = np.empty((n_trees, n), dtype=np.int64)
+    seeds = np.empty(n_trees, dtype=np.uint32)
+    for tree, own in enumerate(own_seeds):
+        stream.seed(own)
+        counts[tree] = np.bincount(stream.randint(0, n, n, dtype=np.int32), minlength=n)
+        stream.seed(own)
+        seeds[tree] = stream.randint(0, RAND_R_MAX)
+    return counts, seeds
 
 
 def forest_learner(defaults: str) -> ForestLearner:

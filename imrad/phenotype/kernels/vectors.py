@@ -170,14 +170,87 @@ def _platt(margins: Any, y: Any) -> Any:
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _margins(kernel: Any, weights: Any, rho: float) -> Any:
-    out = np.empty(len(kernel))
-    for i in range(len(kernel)):
-        total = 0.0
-        for j in range(len(weights)):
-            if weights[j] != 0:
-                total += weights[j] * kernel[i, j]
-        out[i] = total - rho
+def _width(X: Any, rows: Any) -> Any:
+    """Return the kernel width that scikit-learn calls "scale"."""
+    size = len(rows) * X.shape[1]
+    total = 0.0
+    for i in rows:
+        for f in range(X.shape[1]):
+            total += X[i, f]
+    mean = total / size
+    spread = 0.0
+    for i in rows:
+        for f in range(X.shape[1]):
+            spread += (X[i, f] - mean) ** 2
+    return size / (X.shape[1] * spread) if spread > 0 else 1.0
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _fit(apart: Any, width: float, y: Any, rows: Any, C: float, max_iter: int) -> Any:
+    """Return the weights of all rows, zero outside `rows`, and the threshold."""
+    # libsvm puts the rows of the first class, whose sign is +1, before the other's.
+    n = len(rows)
+    grouped = np.empty(n, np.int64)
+    sign = np.empty(n)
+    place = 0
+    for number in range(2):
+        for i in rows:
+            if y[i] == number:
+                grouped[place] = i
+                sign[place] = 1.0 - 2.0 * number
+                place += 1
+    kernel = np.empty((n, n), np.float32)
+    for a in range(n):
+        for b in range(a + 1):
+            kernel[a, b] = np.exp(-width * apart[grouped[a], grouped[b]])
+            kernel[b, a] = kernel[a, b]
+    weights, rho = _solve(kernel, sign, C, max_iter)
+    out = np.zeros(len(y))
+    for a in range(n):
+        out[grouped[a]] = -weights[a]
+    return out, -rho
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _margin(apart: Any, width: float, weights: Any, rho: float) -> Any:
+    """Return the margin of one row, by its squared distances to the training rows."""
+    total = 0.0
+    for j in range(len(weights)):
+        if weights[j] != 0:
+            total += weights[j] * np.exp(-width * apart[j])
+    return total - rho
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _predict(X: Any, y: Any, new: Any, C: float, max_iter: int, n_folds: int) -> Any:
+    """Return the log odds of the new rows."""
+    n = len(y)
+    apart = _squared_distances(X, X)
+    every = np.arange(n)
+    width = _width(X, every)
+    weights, rho = _fit(apart, width, y, every, C, max_iter)
+    margins = np.empty(n)
+    if n_folds < 2:
+        for i in range(n):
+            margins[i] = _margin(apart[i], width, weights, rho)
+    else:
+        place = np.empty(n, np.int64)
+        dealt = np.zeros(2, np.int64)
+        for i in range(n):
+            place[i] = dealt[y[i]] % n_folds
+            dealt[y[i]] += 1
+        for fold in range(n_folds):
+            kept = np.flatnonzero(place != fold)
+            narrow = _width(X, kept)
+            part, threshold = _fit(apart, narrow, y, kept, C, max_iter)
+            for i in range(n):
+                if place[i] == fold:
+                    margins[i] = _margin(apart[i], narrow, part, threshold)
+    slope, shift = _platt(margins, y)
+    far = _squared_distances(new, X)
+    out = np.empty(len(new))
+    for i in range(len(new)):
+        out[i] = slope * _margin(far[i], width, weights, rho) + shift
     return out
 
 
@@ -206,47 +279,13 @@ class VectorsLearner:
 
     def predict_many(self, jobs: Sequence[Job]) -> list[Floats]:
         """Fit each job and return P(class 1) of its new rows."""
-        return [self._predict(job) for job in jobs]
-
-    def _predict(self, job: Job) -> Floats:
-        X, y = np.ascontiguousarray(job.X, dtype=np.float64), np.asarray(job.y, dtype=np.int64)
-        sign = np.where(y == 1, 1.0, -1.0)
-        apart = _squared_distances(X, X)
-        n_folds = min(self.n_folds, int(np.bincount(y).min()))
-        every = np.arange(len(y))
-        weights, rho = self._fit(apart, _width(X), sign, every)
-        if n_folds < 2:
-            margins = _margins(np.exp(-_width(X) * apart), weights, rho)
-        else:
-            place = np.empty(len(y), dtype=int)
-            for number in range(2):
-                inside = np.flatnonzero(y == number)
-                place[inside] = np.arange(len(inside)) % n_folds
-            margins = np.empty(len(y))
-            for fold in range(n_folds):
-                kept, held = np.flatnonzero(place != fold), np.flatnonzero(place == fold)
-                width = _width(X[kept])
-                part, threshold = self._fit(apart, width, sign, kept)
-                margins[held] = _margins(np.exp(-width * apart[np.ix_(held, kept)]), part, threshold)
-        slope, shift = _platt(margins, y)
-        new = np.exp(-_width(X) * _squared_distances(np.ascontiguousarray(job.X_new, dtype=np.float64), X))
-        return np.asarray(expit(slope * _margins(new, weights, rho) + shift))
-
-    def _fit(self, apart: Floats, width: float, sign: Floats, rows: Any) -> tuple[Floats, float]:
-        # libsvm puts the rows of one class behind the other's, the first class with sign +1.
-        grouped = np.argsort(sign[rows], kind="stable")
-        at = rows[grouped]
-        kernel = np.exp(-width * apart[np.ix_(at, at)]).astype(np.float32)
-        weights, rho = _solve(kernel, -sign[at], self.C, self.max_iter)
-        out = np.empty(len(rows))
-        out[grouped] = -weights
-        return out, -rho
-
-
-def _width(X: Floats) -> float:
-    """Return the kernel width that scikit-learn calls "scale"."""
-    variance = float(X.var())
-    return 1 / (X.shape[1] * variance) if variance > 0 else 1.0
+        out = []
+        for job in jobs:
+            X, new = (np.ascontiguousarray(rows, dtype=np.float64) for rows in (job.X, job.X_new))
+            y = np.asarray(job.y, dtype=np.int64)
+            n_folds = min(self.n_folds, int(np.bincount(y).min()))
+            out.append(np.asarray(expit(_predict(X, y, new, self.C, self.max_iter, n_folds))))
+        return out
 
 
 def vectors_learner(defaults: str) -> VectorsLearner:
