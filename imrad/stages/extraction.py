@@ -54,6 +54,8 @@ def check(run: Run) -> ExtractStageSettings:
 def read_settings(name: str | None, base: Path = Path()) -> RadiomicsSettings:
     """Read extraction settings from a file, or by the name of those that come with imrad.
 
+    Without a name they are pyradiomics' own defaults: the original image, as it is, bins of 25.
+
     Raises
     ------
     ConfigError
@@ -61,13 +63,14 @@ def read_settings(name: str | None, base: Path = Path()) -> RadiomicsSettings:
     """
     from imrad.radiomics.settings import RadiomicsSettings
 
+    if name is None:
+        return RadiomicsSettings()
     folder = config_folder() / "radiomics"
-    given = name or "ct"
-    for path in (base / given, folder / f"{given}.yaml"):
+    for path in (base / name, folder / f"{name}.yaml"):
         if path.is_file():
             return RadiomicsSettings.from_yaml(path)
     known = ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))
-    message = f"no settings file {given}; those that come with imrad are {known}"
+    message = f"no settings file {name}; those that come with imrad are {known}"
     raise ConfigError(message)
 
 
