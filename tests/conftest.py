@@ -42,6 +42,8 @@ def pytest_runtest_makereport(item, call):
     """Where CI has installed everything, a skipped test is a failed one."""
     outcome = yield
     report = outcome.get_result()
-    if os.environ.get("IMRAD_REFUSE_SKIPS") and report.skipped and not hasattr(report, "wasxfail"):
+    # No estimator claims array-API support, so scikit-learn passes over its check of it everywhere.
+    expected = hasattr(report, "wasxfail") or "check_array_api_input" in item.name
+    if os.environ.get("IMRAD_REFUSE_SKIPS") and report.skipped and not expected:
         report.outcome = "failed"
         report.longrepr = f"skipped where nothing may be skipped: {report.longrepr}"

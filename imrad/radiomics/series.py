@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import locale
 import os
 import warnings
 from collections import Counter, defaultdict
@@ -452,5 +453,10 @@ def _native(dataset: Any, frame: _Frame, allocated: int) -> NDArray[Any]:
 
 
 def _decode_with_itk(frame: _Frame) -> NDArray[Any]:
-    plane: NDArray[Any] = sitk.GetArrayFromImage(sitk.ReadImage(str(frame.path)))
+    # ITK's JPEG decoder leaves the process in the C locale, in which other code no longer reads UTF-8.
+    before = locale.setlocale(locale.LC_CTYPE)
+    try:
+        plane: NDArray[Any] = sitk.GetArrayFromImage(sitk.ReadImage(str(frame.path)))
+    finally:
+        locale.setlocale(locale.LC_CTYPE, before)
     return plane[frame.number] if plane.ndim == 3 else plane
