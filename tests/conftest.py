@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import locale
 import os
 import socket
 from pathlib import Path
@@ -26,6 +27,14 @@ def sealed_network(request, monkeypatch):
         return connect(self, address)
 
     monkeypatch.setattr(socket.socket, "connect", sealed)
+
+
+@pytest.fixture(autouse=True)
+def kept_locale():
+    """ITK's JPEG coder leaves the C locale behind, and a test must not hand it on."""
+    before = locale.setlocale(locale.LC_CTYPE)
+    yield
+    locale.setlocale(locale.LC_CTYPE, before)
 
 
 @pytest.fixture(scope="session")
