@@ -192,7 +192,8 @@ def extract(
         Path | None, typer.Option(help="Table with the columns patient, image, mask, optional label.")
     ] = None,
     settings: Annotated[
-        str | None, typer.Option(help="A pyradiomics parameter file, or ct, founding-851, founding-1037; else its defaults.")
+        str | None,
+        typer.Option(help="A pyradiomics parameter file, or ct, founding-851, founding-1037; else its defaults."),
     ] = None,
     engine: Annotated[str, typer.Option(help="imrad, or pyradiomics (extra 'pyradiomics').")] = "imrad",
     compare: Annotated[
