@@ -60,9 +60,16 @@ TABLES: dict[str, tuple[str, ...]] = {
     ),
     "coefficients.csv": ("model", "feature", "coef", "hr", "hr_low", "hr_high", "p", "inclusion"),
     "risk.csv": ("patient", "model", "fold", "risk"),
+    "response/models.csv": (
+        *("model", "n", "n_positive", "auc_apparent", "auc_bootstrap"),
+        *("auc_outer", "auc_outer_low", "auc_outer_high"),
+    ),
+    "response/coefficients.csv": ("model", "feature", "coef", "or", "or_low", "or_high", "p", "inclusion"),
+    "response/predictions.csv": ("patient", "model", "fold", "probability", "observed"),
     "ledger.csv": ("fit", "stage", "step", "fold", "n_seen", "digest"),
 }
-"""Columns that others rely on, by file; those of ``survival/<endpoint>/`` under the bare name."""
+"""Columns that others rely on, by file; those of ``survival/<endpoint>/`` under the bare name, those of
+``response/<endpoint>/`` (binary endpoints) under ``response/``."""
 
 
 def slug(name: str) -> str:
@@ -129,7 +136,8 @@ class Stage:
         ValueError
             If a column that others rely on is missing.
         """
-        needed = TABLES.get(path) or TABLES.get(Path(path).name, ())
+        bare = Path(path).name
+        needed = TABLES.get(path) or TABLES.get(f"response/{bare}" if path.startswith("response/") else bare, ())
         missing = [name for name in needed if name not in table.columns]
         if missing:
             message = f"{path} lacks the columns {missing}"

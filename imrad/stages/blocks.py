@@ -12,7 +12,7 @@ from imrad.exceptions import ConfigError
 if TYPE_CHECKING:
     from anndata import AnnData
 
-__all__ = ["clinical_block", "features", "nearest", "targets", "volume_block"]
+__all__ = ["binary_endpoints", "clinical_block", "features", "nearest", "targets", "volume_block"]
 
 CLINICAL = ("age_years", "sex", "stage", "grade")
 """Clinical columns that are used where the config names none and the cohort has them."""
@@ -35,7 +35,7 @@ def targets(data: AnnData, wanted: Sequence[str] | None) -> pd.DataFrame:
     """
     table = pd.DataFrame(data.obsm.get("immune"), index=data.obs_names)
     table.index = data.obs_names.astype(str)
-    for name in set(wanted or ()) & set(_binary(data)) - set(table.columns):
+    for name in set(wanted or ()) & set(binary_endpoints(data)) - set(table.columns):
         table[name] = data.obs[name].to_numpy(dtype=float)
     if table.empty:
         message = "the cohort has no immune targets; give assemble an immune table (imrad score writes one)"
@@ -51,7 +51,7 @@ def targets(data: AnnData, wanted: Sequence[str] | None) -> pd.DataFrame:
     return table[list(dict.fromkeys(wanted))].astype(float)
 
 
-def _binary(data: AnnData) -> list[str]:
+def binary_endpoints(data: AnnData) -> list[str]:
     endpoints = data.uns["imrad"].get("endpoints")
     if endpoints is None or "kind" not in endpoints:
         return []

@@ -1,4 +1,4 @@
-"""Fuse: survival models over blocks of predictors, compared without optimism, one endpoint at a time."""
+"""Fuse: models over blocks of predictors, compared without optimism, one endpoint at a time."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ __all__ = ["FuseStageSettings", "check", "fuse"]
 
 CODE = (
     "imrad.stages.fusion",
+    "imrad.stages.responding",
     "imrad.stages.description",
     "imrad.stages.blocks",
     "imrad.survival",
@@ -76,15 +77,20 @@ def fuse(
 
     settings = check(run)
     data = cohort.read_cohort(run.folder / "cohort.h5ad")
-    known = [name.removesuffix("_event") for name in data.obs.columns if str(name).endswith("_event")]
+    binary = blocks.binary_endpoints(data)
+    known = [name.removesuffix("_event") for name in data.obs.columns if str(name).endswith("_event")] + binary
     names = [endpoint] if isinstance(endpoint, str) else list(endpoint or settings.endpoints or known)
     for name in names:
         if name not in known:
             message = f"unknown endpoint '{name}'{blocks.nearest(name, known)}; the cohort has {', '.join(known)}"
             raise ConfigError(message)
+    if not names:
+        message = "the cohort has no endpoint to fuse; name one where it is assembled, such as os=os_days,os_event"
+        raise ConfigError(message)
     lines = []
     for name in names:
-        lines += _one(run, data, name, settings, workers, progress)
+        one = _one_response if name in binary else _one
+        lines += one(run, data, name, settings, workers, progress)
     return lines
 
 
@@ -135,6 +141,28 @@ def _one(
         proof.record(run, stage, result.ledger)
         write_results(run)
         return [f"{name}: {result.verdict['sentence']}"]
+
+
+def _one_response(
+    run: Run, data: AnnData, name: str, settings: FuseStageSettings, workers: int, progress: Progress | None
+) -> list[str]:
+    inputs = {**run.outputs("assemble"), **run.outputs("phenotype")}
+    options = settings.model_dump(exclude={"endpoints", "horizons_days", "comparison_models"})
+    with run.stage(f"fuse-{name}", settings=options, inputs=inputs, code=CODE) as stage:
+        if stage.fresh:
+            return [f"{name}: nothing to do"]
+        from imrad.stages.responding import fuse_response
+
+        return fuse_response(
+            run,
+            stage,
+            data,
+            name,
+            lambda cohort: _blocks(cohort, settings),
+            n_bootstrap=settings.n_bootstrap,
+            workers=workers,
+            progress=progress,
+        )
 
 
 def _sites(data: AnnData) -> pd.Series[Any] | None:

@@ -29,6 +29,10 @@ def write_results(run: Run) -> None:
         table = run.read(str(path.relative_to(run.folder)))
         first = table["fold"].astype(str).str.startswith("r0/")
         parts.append(table[first].assign(name=path.parent.name + " " + table["model"]))
+    for path in sorted((run.folder / "response").glob("*/predictions.csv")):
+        table = run.read(str(path.relative_to(run.folder))).rename(columns={"probability": "risk"})
+        first = table["fold"].astype(str).str.startswith("r0/")
+        parts.append(table[first].assign(name=path.parent.name + " " + table["model"]))
     if parts:
         cohort.attach_out_of_fold(data, "risk", *_wide(pd.concat(parts), "risk"))
     cohort.write_cohort(data, run.folder / "results.h5ad")
