@@ -296,14 +296,25 @@ def assemble(
         say(line)
 
 
-def _on_cohort(cohort: Path | None, output: Path | None, run: Path | None, **sections: dict[str, Any]) -> Run:
-    """Open a run directory, or make one around a user's own cohort.h5ad."""
+@contextmanager
+def _on_cohort(cohort: Path | None, output: Path | None, run: Path | None, **sections: dict[str, Any]) -> Iterator[Run]:
+    """Open a run directory, or make one around a user's own cohort.h5ad; a refused question leaves no new one."""
     if cohort is None:
-        return _open(run)
+        yield _open(run)
+        return
+    import shutil
+
     from imrad import stages
+    from imrad.exceptions import ConfigError, FeasibilityError
 
     folder = output if output is not None else Path("runs") / cohort.stem
-    return stages.run_on(cohort, folder, sections)
+    new = not folder.exists()
+    try:
+        yield stages.run_on(cohort, folder, sections)
+    except (ConfigError, FeasibilityError):
+        if new:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 @app.command(epilog="Example:  imrad phenotype --cohort cohort.h5ad --target TMB -o out")
@@ -322,9 +333,8 @@ def phenotype(
     """The grid of four selectors by eight classifiers, leak-free, with its own noise beside it."""
     from imrad.stages import phenotyping as stage
 
-    opened = _on_cohort(cohort, output, run, phenotype={})
     changes = {"protocol": protocol, "permutations": permutations}
-    with bars() as progress:
+    with _on_cohort(cohort, output, run, phenotype={}) as opened, bars() as progress:
         lines = stage.phenotype(
             opened,
             target=target or None,
@@ -350,8 +360,7 @@ def fuse(
     """Fuse blocks of predictors: Clinical, Volume, Rad, ImRad and their combinations, compared without optimism."""
     from imrad.stages import fusion as stage
 
-    opened = _on_cohort(cohort, output, run, fuse={})
-    with bars() as progress:
+    with _on_cohort(cohort, output, run, fuse={}) as opened, bars() as progress:
         lines = stage.fuse(opened, endpoint=endpoint or None, workers=_workers(workers), progress=progress)
     for line in lines:
         say(line)

@@ -120,7 +120,7 @@ def map_tasks(
                 results[number] = value
     todo = [number for number in range(len(items)) if number not in results]
     done = len(results)
-    if progress is not None and (done or not items):
+    if progress is not None and done:
         progress(label, done, len(items))
     for position, value in _finished(partial(_call, fn), [items[number] for number in todo], workers, cluster):
         number = todo[position]

@@ -394,6 +394,12 @@ def _verdict(done: Finished) -> dict[str, Any]:
         "worse": "Imaging makes prediction by the clinical variables worse",
         "not_shown": "It is not shown that imaging adds to the clinical variables",
     }[out["status"]]
+    if np.array_equal(done.values(CANDIDATE, "c"), done.values(REFERENCE, "c"), equal_nan=True):
+        out["sentence"] = (
+            f"{words} for {data.endpoint}: {CANDIDATE} ranks the patients as {REFERENCE} does in every fold; "
+            f"{out['n']} patients, {out['n_events']} events, {out['n_folds']} outer folds."
+        )
+        return out
     out["sentence"] = (
         f"{words} for {data.endpoint}: C of {CANDIDATE} minus {REFERENCE} in the outer folds is "
         f"{out['c_difference']:+.3f} (95 % interval {out['c_low']:+.3f} to {out['c_high']:+.3f}, "

@@ -212,7 +212,7 @@ def test_a_constant_target_named_alone_is_an_error(done, tmp_path):
     assert result.returncode == 1
     assert "TMB" in result.stderr
     assert "Traceback" not in result.stderr
-    assert not (tmp_path / "out/phenotype").exists()
+    assert not (tmp_path / "out").exists()
 
 
 def test_stages_work_alone_on_a_users_own_cohort(done, tmp_path):
