@@ -52,6 +52,7 @@ def targets(data: AnnData, wanted: Sequence[str] | None) -> pd.DataFrame:
 
 
 def binary_endpoints(data: AnnData) -> list[str]:
+    """Return the names of the cohort's binary endpoints, such as a response."""
     endpoints = data.uns["imrad"].get("endpoints")
     if endpoints is None or "kind" not in endpoints:
         return []

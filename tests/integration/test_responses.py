@@ -54,5 +54,5 @@ def test_nothing_is_done_twice(run):
 
 
 def test_an_unknown_endpoint_is_refused(run):
-    with pytest.raises(ConfigError, match="unknown endpoint 'respons' .did you mean response"):
+    with pytest.raises(ConfigError, match=r"unknown endpoint 'respons' .did you mean response"):
         stages.fuse(run, endpoint="respons")
