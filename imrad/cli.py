@@ -199,6 +199,9 @@ def extract(
     compare: Annotated[
         bool, typer.Option("--compare", help="Compare with pyradiomics on this case, per class.")
     ] = False,
+    intensity: Annotated[
+        str, typer.Option(help="stored, suv (PET), zscore:body or percentile:body (or :image, :region).")
+    ] = "stored",
     run: RunOption = None,
     output: OutOption = None,
     workers: WorkersOption = None,
@@ -220,6 +223,7 @@ def extract(
                 settings=settings,
                 engine=engine,
                 compare=compare,
+                intensity=intensity,
                 output=output if output is not None else Path("features.csv"),
                 **options,
             )

@@ -19,15 +19,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from imrad import content
-from imrad.exceptions import DuplicateError, ImradError, InputError, MissingExtraError, RegionError
+from imrad.exceptions import ImradError, MissingExtraError, RegionError
 from imrad.execution import Progress, Store, map_tasks
+from imrad.radiomics.case_table import ABOUT, check_cases, expand_cases, image_paths, read_cases
 from imrad.radiomics.extraction import Engine, ReadingSettings, extract_case, open_case
+from imrad.radiomics.image_settings import ImageSettings, parse_intensity
 from imrad.radiomics.settings import RadiomicsSettings
 
 __all__ = ["Extraction", "check_cases", "compare_case", "extract_cases", "extract_one", "read_cases"]
-
-_NEEDED = ("patient", "image", "mask")
-_OPTIONAL = ("case", "label", "roi", "reader", "series")
 
 
 @dataclass(frozen=True)
@@ -37,8 +36,8 @@ class Extraction:
     Attributes
     ----------
     features : DataFrame
-        Columns ``patient``, ``case`` (and ``reader`` where given), then the features; the cases'
-        order.
+        Columns ``patient``, ``case``, those of :data:`imrad.radiomics.case_table.ABOUT` that the cases
+        have, then the features; the cases' order.
     failures : DataFrame
         ``patient``, ``case``, ``error`` (its type) and ``reason`` (one sentence).
     geometry : DataFrame
@@ -64,88 +63,14 @@ class Extraction:
         return content.digest([self.features, self.failures, self.geometry, self.quality, self.repeats])
 
 
-def read_cases(path: str | os.PathLike[str]) -> pd.DataFrame:
-    """Read and check a table of cases.
-
-    Parameters
-    ----------
-    path : path-like
-        CSV, TSV or Excel. Columns ``patient``, ``image``, ``mask``; optional ``case`` (default: the
-        patient), ``label`` (value, or a segment's label or coded meaning), ``roi`` (an expression),
-        ``reader`` and ``series`` (SeriesInstanceUID). Relative paths start at the file's folder.
-
-    Raises
-    ------
-    InputError
-        If the table or one of its files is missing, or a column is.
-    DuplicateError
-        If a case stands twice.
-    """
-    path = Path(path)
-    if not path.is_file():
-        message = f"{path} does not exist; give a table with the columns {', '.join(_NEEDED)}"
-        raise InputError(message)
-    try:
-        if path.suffix.lower() in (".xlsx", ".xls"):
-            table = pd.read_excel(path, dtype=str)
-        else:
-            table = pd.read_csv(
-                path, dtype=str, sep="\t" if path.suffix.lower() == ".tsv" else ",", encoding="utf-8-sig"
-            )
-    except (ValueError, OSError, ImportError, UnicodeDecodeError) as error:
-        message = f"{path} is no readable CSV or Excel table ({str(error).splitlines()[0]}); save it as CSV"
-        raise InputError(message) from error
-    return check_cases(table, folder=path.parent, name=str(path))
-
-
-def check_cases(table: pd.DataFrame, *, folder: Path | None = None, name: str = "the table of cases") -> pd.DataFrame:
-    """Check a table of cases and fill in what it leaves out; see :func:`read_cases`."""
-    cases = table.rename(columns={column: str(column).strip().lower() for column in table.columns})
-    missing = [column for column in _NEEDED if column not in cases.columns]
-    if missing:
-        message = f"{name} lacks the column {missing[0]}; it has {', '.join(map(str, table.columns)) or 'none'}"
-        raise InputError(message)
-    cases = cases[[c for c in (*_NEEDED, *_OPTIONAL) if c in cases.columns]].copy()
-    for column in cases.columns:
-        # As objects: pandas' own string type would turn None into NaN.
-        plain = [None if pd.isna(value) or not str(value).strip() else str(value).strip() for value in cases[column]]
-        cases[column] = pd.Series(plain, index=cases.index, dtype=object)
-    if cases.empty:
-        message = f"{name} holds no row; give one row per case"
-        raise InputError(message)
-    for column in _NEEDED:
-        empty = [number + 2 for number, value in enumerate(cases[column]) if value is None]
-        if empty:
-            message = f"{name} has no {column} in row {empty[0]}; fill it in or leave the row out"
-            raise InputError(message)
-    if "case" not in cases.columns:
-        cases["case"] = cases["patient"]
-    cases["case"] = [case or patient for case, patient in zip(cases["case"], cases["patient"], strict=True)]
-    identity = [column for column in ("patient", "case", "reader") if column in cases.columns]
-    twice = cases[cases.duplicated(identity, keep=False)]
-    if len(twice):
-        first = twice.iloc[0]
-        message = (
-            f"{name} has {len(twice)} rows that share their {', '.join(identity)}, the first of patient "
-            f"{first['patient']}; tell them apart in a column case (or reader)"
-        )
-        raise DuplicateError(message)
-    if folder is not None:
-        for column in ("image", "mask"):
-            cases[column] = [str(folder / value) for value in cases[column]]
-        absent = [value for column in ("image", "mask") for value in cases[column] if not Path(value).exists()]
-        if len(absent) == 2 * len(cases):
-            message = f"none of the files that {name} names exists, the first being {absent[0]}; check the paths"
-            raise InputError(message)
-    return cases.reset_index(drop=True)
-
-
 def extract_cases(
     cases: pd.DataFrame | str | os.PathLike[str],
     settings: RadiomicsSettings | None = None,
     *,
     engine: Engine = "imrad",
     reading: ReadingSettings | None = None,
+    images: Mapping[str, ImageSettings] | None = None,
+    own_settings: Mapping[str, RadiomicsSettings] | None = None,
     workers: int = 1,
     cluster: str | None = None,
     store: Store | str | os.PathLike[str] | None = None,
@@ -162,7 +87,11 @@ def extract_cases(
     engine : {"imrad", "pyradiomics"}
         The second needs the extra ``pyradiomics``.
     reading : ReadingSettings, optional
-        How images and regions are read.
+        How images and regions are read, and the regions measured in every case.
+    images : mapping of str to ImageSettings, optional
+        Scale of intensities and maps of each kind of image, by its name in the column ``series``.
+    own_settings : mapping of str to RadiomicsSettings, optional
+        Instead of `settings`, for kinds of image that need others.
     workers : int
         Processes on this machine.
     cluster : str, optional
@@ -184,12 +113,13 @@ def extract_cases(
     table = check_cases(cases) if isinstance(cases, pd.DataFrame) else read_cases(cases)
     if store is not None and not isinstance(store, Store):
         store = Store(Path(store))
-    items = [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
-    keys = _keys(items, settings, reading, engine, workers, cluster, progress) if store is not None else {}
+    items = expand_cases(table, images or {}, reading.feature_sets)
+    own = dict(own_settings or {})
+    keys = _keys(items, settings, own, reading, engine, workers, cluster, progress) if store is not None else {}
     for number, item in enumerate(items):
         item["key"] = keys.get(number, str(number))
     results = map_tasks(
-        partial(_run_case, settings=settings, reading=reading, engine=engine),
+        partial(_run_case, settings=settings, own=own, reading=reading, engine=engine),
         items,
         key=_key,
         workers=workers,
@@ -214,6 +144,7 @@ def extract_one(
     roi: str | None = None,
     engine: Engine = "imrad",
     reading: ReadingSettings | None = None,
+    intensity: str = "stored",
 ) -> dict[str, float]:
     """Extract the features of one image and one region, in this process.
 
@@ -226,8 +157,9 @@ def extract_one(
     """
     if engine == "pyradiomics":
         _need_pyradiomics()
-    item = {"case": "", "image": str(image), "mask": str(mask), "roi": roi}
+    item: dict[str, Any] = {"case": "", "image": str(image), "mask": str(mask), "roi": roi}
     item["label"] = None if label is None else str(label)
+    item["measure"] = parse_intensity(intensity).model_dump(mode="json", exclude={"maps", "settings"})
     result = extract_case(item, settings or RadiomicsSettings(), reading or ReadingSettings(thumbnails=0), engine)
     if len(result["values"]) != 1:
         message = f"the region has {len(result['values'])} parts; name an aggregation, or give a table of cases"
@@ -250,6 +182,7 @@ def _key(item: Mapping[str, Any]) -> str:
 def _keys(
     items: list[dict[str, Any]],
     settings: RadiomicsSettings,
+    own: Mapping[str, RadiomicsSettings],
     reading: ReadingSettings,
     engine: str,
     workers: int,
@@ -257,7 +190,7 @@ def _keys(
     progress: Progress | None,
 ) -> dict[int, str]:
     """Name each case by the content of what makes its result."""
-    paths = sorted({item[column] for item in items for column in ("image", "mask")})
+    paths = sorted({path for item in items for path in (*image_paths(item["image"]), item["mask"])})
     digests = dict(
         zip(
             paths,
@@ -268,15 +201,16 @@ def _keys(
         )
     )
     code = content.digest({path.name: path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py"))})
-    common = [settings.model_dump(), reading.model_dump(), engine, _version("imrad"), code]
+    common = [reading.model_dump(exclude={"feature_sets"}), engine, _version("imrad"), code]
     common += [_version(name) for name in ("numpy", "scipy", "SimpleITK", "PyWavelets", "numba", "pydicom")]
     common_digest = content.digest(common)
     return {
         number: content.digest(
             [
                 common_digest,
+                own.get(str(item.get("kind")), settings).model_dump(),
                 {name: value for name, value in item.items() if name not in ("image", "mask")},
-                digests[item["image"]],
+                [digests[path] for path in image_paths(item["image"])],
                 digests[item["mask"]],
             ]
         )
@@ -304,11 +238,16 @@ def _digest_path(path: str) -> str:
 
 
 def _run_case(
-    item: Mapping[str, Any], *, settings: RadiomicsSettings, reading: ReadingSettings, engine: Engine
+    item: Mapping[str, Any],
+    *,
+    settings: RadiomicsSettings,
+    own: Mapping[str, RadiomicsSettings],
+    reading: ReadingSettings,
+    engine: Engine,
 ) -> dict[str, Any]:
     """Extract one case; what goes wrong is its result."""
     try:
-        return extract_case(item, settings, reading, engine)
+        return extract_case(item, own.get(str(item.get("kind")), settings), reading, engine)
     except ImradError as error:
         return {"error": type(error).__name__, "reason": " ".join(str(error).split()), "transient": False}
     except Exception as error:  # noqa: BLE001 - one case that nobody foresaw must not end ten thousand others
@@ -318,13 +257,12 @@ def _run_case(
 
 
 def _collect(items: list[dict[str, Any]], results: list[dict[str, Any]]) -> Extraction:
-    with_reader = any(item.get("reader") for item in items)
+    about = [name for name in ABOUT if any(item.get(name) for item in items)]
     features, failures, geometry, quality, repeats = [], [], [], [], []
     pictures: dict[tuple[str, str], tuple[NDArray[np.uint8], NDArray[np.uint8]]] = {}
     for item, result in zip(items, results, strict=True):
         who = {"patient": item["patient"], "case": item["case"]}
-        if with_reader:
-            who["reader"] = item.get("reader")
+        who |= {name: item.get(name) for name in about}
         if "error" in result:
             failures.append({**who, "error": result["error"], "reason": result["reason"]})
             continue
@@ -337,9 +275,9 @@ def _collect(items: list[dict[str, Any]], results: list[dict[str, Any]]) -> Extr
             repeats.append({**who, "perturbation": number, **values})
         if "thumbnail" in result:
             grey, outline = result["thumbnail"]
-            reader = f"/{item['reader']}" if item.get("reader") else ""
-            pictures[item["patient"], f"{item['case']}{reader}"] = (grey, outline)
-    head = ["patient", "case", "reader"] if with_reader else ["patient", "case"]
+            apart = "".join(f"/{item[name]}" for name in ("region", "reader") if item.get(name))
+            pictures[item["patient"], f"{item['case']}{apart}"] = (grey, outline)
+    head = ["patient", "case", *about]
     return Extraction(
         _table(features, head),
         _table(failures, [*head, "error", "reason"]),

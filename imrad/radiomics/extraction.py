@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -11,14 +12,19 @@ from typing import Any, Literal
 import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from imrad.exceptions import ImageError, InputError, RegionError
+from imrad.exceptions import ConfigError, ImageError, InputError, RegionError
+from imrad.radiomics.case_table import image_paths
+from imrad.radiomics.dynamic import open_dynamic
 from imrad.radiomics.geometry import GeometryLimits, Grid, Mask, bounding_box
+from imrad.radiomics.image_settings import ImageSettings
 from imrad.radiomics.images import MAX_VOXELS, OpenImage, open_image
+from imrad.radiomics.intensity import scaled
 from imrad.radiomics.perturb import KINDS, Kind, Perturber, draw_perturbations, shuffle_voxels
 from imrad.radiomics.quality import inspect_case, thumbnail
 from imrad.radiomics.regions import Region, open_region, read_region
+from imrad.radiomics.roi import parse_roi
 from imrad.radiomics.settings import RadiomicsSettings
 from imrad.seeds import child_seed
 
@@ -37,6 +43,10 @@ class ReadingSettings(BaseModel):
     roi: str | None = Field(default=None, description="Region expression for cases that name neither label nor roi.")
     regions: dict[str, str] = Field(
         default_factory=dict, description="Named regions, such as tumour: '2|3', that roi may use."
+    )
+    feature_sets: dict[str, str] = Field(
+        default_factory=dict,
+        description="Regions measured in every case: NAME: expression, in which case is the case's own region.",
     )
     aggregation: Literal["none", "mean", "volume_weighted_mean", "median", "maximum", "largest"] = Field(
         default="none", description="How the parts of each(...) become one row per case; none keeps a row for each."
@@ -64,6 +74,21 @@ class ReadingSettings(BaseModel):
         default=96, ge=0, le=512, description="Side of the contact sheet's pictures in pixels; 0: none."
     )
 
+    @field_validator("feature_sets")
+    @classmethod
+    def _readable_sets(cls, value: dict[str, str]) -> dict[str, str]:
+        before = ""
+        for name, expression in value.items():
+            if re.fullmatch(r"[^\W\d]\w*", name) is None:
+                message = f"a feature set is called '{name}'; use letters, digits and underscores"
+                raise ValueError(message)
+            try:
+                parse_roi(f"{before}{expression}")
+            except ConfigError as error:
+                raise ValueError(str(error)) from error
+            before += f"{name} = {expression}; " if name != "case" else ""
+        return value
+
     @property
     def limits(self) -> GeometryLimits:
         """What bringing a region to its image may cost."""
@@ -78,7 +103,8 @@ def extract_case(
     Parameters
     ----------
     item : mapping
-        ``image``, ``mask``, ``case``, and where given ``patient``, ``label``, ``roi``, ``series``.
+        ``image``, ``mask``, ``case``, and where given ``patient``, ``label``, ``roi``, ``series``,
+        ``measure`` (see :func:`imrad.radiomics.case_table.expand_cases`).
     settings, reading, engine
         See :func:`imrad.radiomics.cases.extract_cases`.
 
@@ -112,6 +138,9 @@ def _extract(
     item: Mapping[str, Any], settings: RadiomicsSettings, reading: ReadingSettings, engine: Engine
 ) -> dict[str, Any]:
     image, region = open_case(item, settings, reading)
+    how = dict(item.get("measure") or {})
+    how.pop("map", None)
+    image = scaled(image, region.mask, ImageSettings(**how))
     first, last = _slices_needed(region, settings, engine, perturbed=reading.perturbations > 0)
     _check_memory(region.grid, last - first, settings, reading)
     masks = [region.mask[first:last]]
@@ -203,16 +232,24 @@ def open_case(
     """Open image and region; a SEG or RTSTRUCT names the series to take from a folder of several."""
     series = item.get("series")
     mask = Path(str(item["mask"]))
-    if not Path(str(item["image"])).exists():
-        message = f"{item['image']} does not exist; check the path"
-        raise InputError(message)
-    if not mask.exists():
-        message = f"{mask} does not exist; check the path"
+    how = item.get("measure") or {}
+    paths = image_paths(str(item["image"]))
+    for path in (*paths, str(mask)):
+        if not Path(path).exists():
+            message = f"{path} does not exist; check the path"
+            raise InputError(message)
+    if len(paths) > 1 and not how.get("map"):
+        message = f"{len(paths)} images stand in one row, and no map over time is declared; give one image a row"
         raise InputError(message)
     try:
-        image = open_image(str(item["image"]), series=series, max_voxels=reading.max_voxels)
+        image: OpenImage = (
+            _dynamic(paths, how, reading)
+            if how.get("map")
+            else open_image(str(item["image"]), series=series, max_voxels=reading.max_voxels)
+        )
     except ImageError:
-        named = open_region(mask, max_voxels=reading.max_voxels).series_uids if series is None else ()
+        alone = series is None and not how.get("map")
+        named = open_region(mask, max_voxels=reading.max_voxels).series_uids if alone else ()
         if len(named) != 1:
             raise
         image = open_image(str(item["image"]), series=named[0], max_voxels=reading.max_voxels)
@@ -233,6 +270,12 @@ def open_case(
         max_voxels=reading.max_voxels,
     )
     return image, region
+
+
+def _dynamic(paths: list[str], how: Mapping[str, Any], reading: ReadingSettings) -> OpenImage:
+    return open_dynamic(
+        paths, how["times_s"], how["map"], unenhanced=int(how["unenhanced"]), max_voxels=reading.max_voxels
+    )
 
 
 def _slices_needed(

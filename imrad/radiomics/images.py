@@ -55,7 +55,9 @@ class VolumeFile:
     series_uid = ""
     frame_of_reference = ""
 
-    def __init__(self, path: Path, *, max_voxels: int = MAX_VOXELS, layers: bool = False) -> None:
+    def __init__(
+        self, path: Path, *, max_voxels: int = MAX_VOXELS, layers: bool = False, volumes: bool = False
+    ) -> None:
         self.path = path
         if not path.exists():
             message = f"{path} does not exist; check the path"
@@ -74,7 +76,8 @@ class VolumeFile:
             shape = " x ".join(str(n) for n in size)
             message = f"{path} says it holds {shape} voxels, where 1 to {max_voxels} are allowed; it was not decoded"
             raise ImageError(message)
-        if len(size) > 3 and any(n > 1 for n in size[3:]):
+        self.n_volumes = int(size[3]) if len(size) == 4 else 1
+        if len(size) > 3 and any(n > 1 for n in size[3:]) and not (volumes and len(size) == 4):
             message = f"{path} has {len(size)} dimensions ({' x '.join(map(str, size))}); give one volume of it"
             raise ImageError(message)
         if self._reader.GetNumberOfComponents() != 1 and not layers:
@@ -97,17 +100,22 @@ class VolumeFile:
         """Empty: only DICOM slices have names."""
         return {}
 
-    def read(self, first: int = 0, last: int | None = None) -> sitk.Image:
-        """Read the file and return its slices `first` to `last` (excluded)."""
+    def read_volume(self, number: int) -> sitk.Image:
+        """Read one volume of a four-dimensional file."""
         size = [int(n) for n in self._reader.GetSize()]
         if self.path.name.endswith((".nii", ".nii.gz")):
             _check_nifti(self.path)
         try:
             if len(size) > 3:
                 self._reader.SetExtractSize(size[:3] + [0] * (len(size) - 3))
-            image = self._volume(self._reader.Execute())
+                self._reader.SetExtractIndex([0, 0, 0, number] + [0] * (len(size) - 4))
+            return self._volume(self._reader.Execute())
         except RuntimeError as error:
             raise _unreadable(self.path, error) from error
+
+    def read(self, first: int = 0, last: int | None = None) -> sitk.Image:
+        """Read the file and return its slices `first` to `last` (excluded)."""
+        image = self.read_volume(0)
         if first == 0 and (last is None or last == self.grid.size[2]):
             return image
         return image[:, :, first:last]

@@ -238,7 +238,11 @@ def read_region(
 
     def lookup(name: str) -> Mask:
         mask: Mask | None = None
-        for segment in _find(file, name):
+        found = _find(file, name)
+        if not found and plain_name(name) == "case":
+            # What a declared feature set calls the case's own region, where the case names none.
+            found = _find(file, _expression(file, None, None))
+        for segment in found:
             part, fit = file.draw(segment.number, on.grid)
             used[segment.number] = segment
             fits.append(fit)

@@ -113,6 +113,11 @@ class DicomSeries:
         """Position of each slice by its SOPInstanceUID, single-frame files only."""
         return {frame.sop_uid: frame.position_mm for frame in self._frames if frame.position_mm and frame.number == 0}
 
+    @property
+    def files(self) -> tuple[tuple[Path, str], ...]:
+        """File and SOPInstanceUID of each slice."""
+        return tuple((frame.path, frame.sop_uid) for frame in self._frames)
+
     def read(self, first: int = 0, last: int | None = None) -> sitk.Image:
         """Decode slices `first` to `last` (excluded) into an image that lies where they lie.
 

@@ -13,6 +13,7 @@ from imrad import content
 from imrad.config import config_folder, parse_settings
 from imrad.exceptions import ConfigError, InputError
 from imrad.radiomics.extraction import ReadingSettings
+from imrad.radiomics.image_settings import ImageSettings
 
 if TYPE_CHECKING:
     from imrad.execution import Progress
@@ -33,6 +34,9 @@ class ExtractStageSettings(BaseModel):
     settings: str = Field(default="ct", description="A pyradiomics parameter file, or one that comes along by name.")
     engine: Literal["imrad", "pyradiomics"] = Field(default="imrad", description="Whose extraction.")
     reading: ReadingSettings = Field(default=ReadingSettings(), description="Regions, geometry limits, perturbations.")
+    images: dict[str, ImageSettings] = Field(
+        default_factory=dict, description="By the name in cases.csv's column series: scale, maps, settings of its own."
+    )
 
 
 def check(run: Run) -> ExtractStageSettings:
@@ -45,10 +49,16 @@ def check(run: Run) -> ExtractStageSettings:
     """
     settings = parse_settings(ExtractStageSettings, run.config.section("extract"), "extract")
     read_settings(settings.settings, run.base)
+    _own_settings(settings, run.base)
     if settings.cases is None and run.config.fetch is None:
         message = "extract needs cases: name extract.cases, or add the section fetch to the config"
         raise ConfigError(message)
     return settings
+
+
+def _own_settings(settings: ExtractStageSettings, base: Path) -> dict[str, RadiomicsSettings]:
+    """Return the extraction settings of the kinds of image that have their own."""
+    return {name: read_settings(item.settings, base) for name, item in settings.images.items() if item.settings}
 
 
 def read_settings(name: str | None, base: Path = Path()) -> RadiomicsSettings:
@@ -83,7 +93,9 @@ def extract(run: Run, *, workers: int = 1, cluster: str | None = None, progress:
     cases = read_cases(path)
     radiomics = read_settings(settings.settings, run.base)
     inputs = {"cases": content.digest_file(path), **_file_digests(cases)}
+    own = _own_settings(settings, run.base)
     options = {**settings.model_dump(exclude={"cases"}), "radiomics": radiomics.model_dump(mode="json")}
+    options["own"] = {name: item.model_dump(mode="json") for name, item in own.items()}
     with run.stage("extract", settings=options, inputs=inputs, code=CODE) as stage:
         if stage.fresh:
             return ["nothing to do"]
@@ -92,6 +104,8 @@ def extract(run: Run, *, workers: int = 1, cluster: str | None = None, progress:
             radiomics,
             engine=settings.engine,
             reading=settings.reading,
+            images=settings.images,
+            own_settings=own,
             workers=workers,
             cluster=cluster,
             store=stage.store,
@@ -105,7 +119,8 @@ def extract(run: Run, *, workers: int = 1, cluster: str | None = None, progress:
         pictures = [[patient, case, *pair] for (patient, case), pair in done.thumbnails.items()]
         stage.plain("extract/thumbnails.zip", pictures)
         lost = len(done.failures)
-        steps = [{"step": "extract", "n_in": len(cases), "n_out": len(cases) - lost, "reason": _reasons(done.failures)}]
+        asked = len(done.geometry) + lost
+        steps = [{"step": "extract", "n_in": asked, "n_out": asked - lost, "reason": _reasons(done.failures)}]
         stage.table("extract/attrition.csv", pd.DataFrame(steps).assign(unit="cases"))
         return _lines(done)
 
@@ -113,7 +128,9 @@ def extract(run: Run, *, workers: int = 1, cluster: str | None = None, progress:
 def _file_digests(cases: pd.DataFrame) -> dict[str, str]:
     # Sizes and times stand for the bytes here: the store keys each case by its true digest.
     found = {}
-    for path in sorted({str(item) for item in [*cases["image"], *cases["mask"]]}):
+    from imrad.radiomics.case_table import image_paths
+
+    for path in sorted({path for item in [*cases["image"], *cases["mask"]] for path in image_paths(str(item))}):
         members = sorted(Path(path).rglob("*")) if Path(path).is_dir() else [Path(path)]
         found[path] = content.digest([[m.name, m.stat().st_size] for m in members if m.is_file()])
     return found
@@ -124,7 +141,7 @@ def _reasons(failures: pd.DataFrame) -> str:
 
 
 def _lines(done: Any) -> list[str]:
-    columns = len(done.features.columns) - 2
+    columns = len(done.features.columns) - len(done.failures.columns) + 2
     lines = [f"{len(done.features)} cases x {columns} features, {len(done.failures)} failures"]
     return lines + [f"  {row.patient}: {row.reason}" for row in done.failures.itertuples()]
 
@@ -138,6 +155,7 @@ def files(
     settings: str | None,
     engine: str,
     compare: bool,
+    intensity: str = "stored",
     output: Path,
     workers: int = 1,
     cluster: str | None = None,
@@ -170,7 +188,7 @@ def files(
         raise ConfigError(message)
     if compare:
         return [room.compare_case(image, mask, chosen, label=label)]
-    features = room.extract_one(image, mask, chosen, label=label, engine=engine)
+    features = room.extract_one(image, mask, chosen, label=label, engine=engine, intensity=intensity)
     row = {"patient": image.name.split(".")[0], "case": image.name.split(".")[0], **features}
     _write(pd.DataFrame([row]), output)
     return [f"{output}: {len(features)} features"]
