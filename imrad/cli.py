@@ -404,10 +404,24 @@ def export(
         say(line)
 
 
-@app.command(epilog="Example:  imrad apply model.imrad --cohort new.h5ad --digest DIGEST -o applied")
+@app.command(
+    epilog="Examples:  imrad apply model.imrad --cohort new.h5ad --digest DIGEST -o applied\n\n"
+    "imrad apply model.imrad --cases cases.csv --clinical sheet.xlsx --endpoint os=OS_days,death -o applied"
+)
 def apply(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="What 'imrad export' wrote.")],
-    cohort: Annotated[Path, typer.Option(help="cohort.h5ad of the other patients.")],
+    cohort: Annotated[Path | None, typer.Option(help="cohort.h5ad of the other patients.")] = None,
+    cases: Annotated[
+        Path | None, typer.Option(help="Or their images: patient, image, mask; measured by the model's own settings.")
+    ] = None,
+    clinical: Annotated[Path | None, typer.Option(help="Clinical sheet beside --cases, CSV or Excel.")] = None,
+    immune: Annotated[Path | None, typer.Option(help="Immune scores beside --cases, a row a patient.")] = None,
+    endpoint: Annotated[
+        list[str] | None, typer.Option("--endpoint", help="NAME=TIME,EVENT, where the sheet's names differ (repeat)")
+    ] = None,
+    column: Annotated[
+        list[str] | None, typer.Option("--column", help="NAME=COLUMN, such as age_years=Alter (repeat)")
+    ] = None,
     digest: Annotated[str | None, typer.Option(help="What export printed; a file of other content is refused.")] = None,
     aggregate_only: Annotated[
         bool, typer.Option("--aggregate-only", help="Write no row of a patient: what may leave the hospital.")
@@ -416,11 +430,32 @@ def apply(
         bool, typer.Option("--recalibrate", help="Shift the baseline hazard: expected equal observed events.")
     ] = False,
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder to write to.")] = Path("applied"),
+    workers: WorkersOption = None,
 ) -> None:
     """Apply an exported model to other patients: risks, strangers among them, and an external validation."""
+    from imrad.exceptions import ConfigError
     from imrad.stages import applying as stage
 
-    lines = stage.apply(model, cohort, output, digest=digest, aggregate_only=aggregate_only, recalibrate=recalibrate)
+    pairs = [text.partition("=") for text in column or ()]
+    if wrong := next((name for name, sign, value in pairs if not (name and sign and value)), None):
+        message = f"--column {wrong} cannot be read; write NAME=COLUMN, such as age_years=Alter"
+        raise ConfigError(message)
+    with bars() as progress:
+        lines = stage.apply(
+            model,
+            cohort,
+            output,
+            cases=cases,
+            clinical=clinical,
+            immune=immune,
+            endpoints=endpoint or (),
+            columns={name: value for name, _, value in pairs},
+            digest=digest,
+            aggregate_only=aggregate_only,
+            recalibrate=recalibrate,
+            workers=_workers(workers),
+            progress=progress,
+        )
     for line in lines:
         say(line)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +13,12 @@ import pandas as pd
 from imrad import __version__, content
 from imrad.exceptions import BundleError, ConfigError
 from imrad.stages.exporting import open_bundle, outside_share
+from imrad.stages.newcomers import measure
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
+    from imrad.execution import Progress
     from imrad.survival.frozen import FrozenModel
 
 __all__ = ["apply"]
@@ -29,12 +31,19 @@ MEASURED = ("Volume", "Rad")
 
 def apply(
     bundle: str | Path,
-    new_cohort: str | Path,
+    new_cohort: str | Path | None,
     output: str | Path,
     *,
+    cases: str | Path | None = None,
+    clinical: str | Path | None = None,
+    immune: str | Path | None = None,
+    endpoints: Sequence[str] = (),
+    columns: Mapping[str, str] | None = None,
     digest: str | None = None,
     aggregate_only: bool = False,
     recalibrate: bool = False,
+    workers: int = 1,
+    progress: Progress | None = None,
 ) -> list[str]:
     """Predict phenotypes and risks of a new cohort, judge them where outcomes are known, and write tables.
 
@@ -42,41 +51,67 @@ def apply(
     ----------
     bundle : path-like
         What :func:`imrad.stages.exporting.export` wrote.
-    new_cohort : path-like
-        cohort.h5ad of the other hospital.
+    new_cohort : path-like, optional
+        cohort.h5ad of the other hospital; or `cases`.
     output : path-like
         Folder of the tables.
+    cases, clinical, immune, endpoints, columns
+        Images and sheets instead, measured by the settings in the bundle; see
+        :func:`imrad.stages.newcomers.measure`.
     digest : str, optional
         What export printed; another content is refused.
     aggregate_only : bool
         Write no row of a patient.
     recalibrate : bool
         Shift the baseline hazard so that expected equal observed events; ranks are as before.
+    workers, progress
+        As for :func:`imrad.execution.map_tasks`; of the extraction.
 
     Raises
     ------
     BundleError
         If the bundle is altered or unsafe.
     ConfigError
-        If only aggregates are asked for and there are too few patients, or patients' rows lie in `output`.
+        If only aggregates are asked for and there are too few patients, or patients' rows lie in `output`;
+        or if not exactly one of `new_cohort` and `cases` is given.
+    InputError
+        If nothing of `cases` could be measured.
     """
     from imrad import cohort
     from imrad.execution import single_thread
 
+    if (new_cohort is None) == (cases is None):
+        message = "apply needs either --cohort with a cohort.h5ad, or --cases with a table of images and masks"
+        raise ConfigError(message)
+    if cases is None and (clinical is not None or immune is not None or endpoints or columns):
+        message = (
+            "--clinical, --immune, --endpoint and --column belong to --cases; a cohort.h5ad holds its clinical data"
+        )
+        raise ConfigError(message)
     value = open_bundle(bundle, digest)
-    data = cohort.read_cohort(new_cohort)
     folder = Path(output)
+    lines: list[str] = []
+    found = None
+    if cases is not None:
+        options: dict[str, Any] = {"endpoints": endpoints, "columns": columns, "workers": workers}
+        found = measure(value, cases, clinical, immune, **options, progress=progress)
+        lines += found.lines
+    data = cohort.read_cohort(str(new_cohort)) if found is None else found.data
     if aggregate_only:
         _refuse_rows(folder, data.n_obs)
+    elif found is not None:
+        _write(folder / "measured.csv", found.features)
+        _write(folder / "failures.csv", found.failures)
     with single_thread():
-        return _apply(value, data, folder, aggregate_only=aggregate_only, recalibrate=recalibrate)
+        return lines + _apply(value, data, folder, aggregate_only=aggregate_only, recalibrate=recalibrate)
 
 
 def _refuse_rows(folder: Path, n_patients: int) -> None:
     if n_patients < LEAST:
         message = f"aggregates of {n_patients} patients tell about single ones; --aggregate-only needs {LEAST}"
         raise ConfigError(message)
-    rows = [*folder.glob("patients.csv"), *folder.glob("phenotypes.csv"), *folder.glob("external/*/risk.csv")]
+    names = ("patients.csv", "phenotypes.csv", "measured.csv", "failures.csv", "external/*/risk.csv")
+    rows = [path for name in names for path in folder.glob(name)]
     if rows:
         message = f"{rows[0]} holds rows of patients from an earlier call; choose another folder for aggregates"
         raise ConfigError(message)

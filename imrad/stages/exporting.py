@@ -69,6 +69,7 @@ def export(run: Run, output: str | Path) -> list[str]:
         },
         "versions": {"imrad": __version__, "numpy": np.__version__, "pandas": pd.__version__},
         "extraction": _extraction(run),
+        "sheet": _sheet(run),
         "features": _reference(blocks.features(data)),
         "levels": _levels(data),
         "phenotypes": phenotypes,
@@ -95,13 +96,25 @@ def _endpoint(run: Run, folder: Path) -> dict[str, Any]:
 
 
 def _extraction(run: Run) -> dict[str, Any]:
-    """Return how the features were measured, where this run measured them."""
-    if run.config.extract is None:
+    """Return how the features were measured, where this run measured them; empty where they came as a table."""
+    own_table = {"radiomics", "cohort", "dataset", "synthetic", "standin"} & set(run.config.section("assemble"))
+    if run.config.extract is None or own_table:
         return {}
     from imrad.stages import extraction
 
-    settings = extraction.read_settings(extraction.check(run).settings, run.base)
-    return dict(json.loads(settings.model_dump_json()))
+    chosen = extraction.check(run)
+    settings = extraction.read_settings(chosen.settings, run.base)
+    return {
+        "engine": chosen.engine,
+        "settings": json.loads(settings.model_dump_json()),
+        "reading": json.loads(chosen.reading.model_dump_json()),
+    }
+
+
+def _sheet(run: Run) -> dict[str, Any]:
+    """Return how the clinical sheet was read: its columns, its endpoints, and how cases became patients."""
+    section = run.config.section("assemble")
+    return {name: section[name] for name in ("columns", "endpoints", "aggregation") if section.get(name)}
 
 
 def _levels(data: AnnData) -> dict[str, list[str]]:
