@@ -42,6 +42,9 @@ class Extraction:
         ``patient``, ``case``, ``error`` (its type) and ``reason`` (one sentence).
     geometry : DataFrame
         ``patient``, ``case``, how each region was brought to its image, and what that cost.
+    imaging : DataFrame
+        ``patient``, ``case``, scanner, protocol and contrast as far as DICOM headers tell, and the
+        spacing of voxels in mm.
     quality : DataFrame
         ``patient``, ``case``, and what :func:`imrad.radiomics.quality.inspect_case` found.
     repeats : DataFrame
@@ -53,6 +56,7 @@ class Extraction:
     features: pd.DataFrame
     failures: pd.DataFrame
     geometry: pd.DataFrame
+    imaging: pd.DataFrame
     quality: pd.DataFrame
     repeats: pd.DataFrame
     thumbnails: dict[tuple[str, str], tuple[NDArray[np.uint8], NDArray[np.uint8]]] = field(default_factory=dict)
@@ -60,7 +64,7 @@ class Extraction:
     @property
     def digest(self) -> str:
         """Digest of all tables."""
-        return content.digest([self.features, self.failures, self.geometry, self.quality, self.repeats])
+        return content.digest([self.features, self.failures, self.geometry, self.imaging, self.quality, self.repeats])
 
 
 def extract_cases(
@@ -258,7 +262,7 @@ def _run_case(
 
 def _collect(items: list[dict[str, Any]], results: list[dict[str, Any]]) -> Extraction:
     about = [name for name in ABOUT if any(item.get(name) for item in items)]
-    features, failures, geometry, quality, repeats = [], [], [], [], []
+    features, failures, geometry, imaging, quality, repeats = [], [], [], [], [], []
     pictures: dict[tuple[str, str], tuple[NDArray[np.uint8], NDArray[np.uint8]]] = {}
     for item, result in zip(items, results, strict=True):
         who = {"patient": item["patient"], "case": item["case"]}
@@ -267,6 +271,7 @@ def _collect(items: list[dict[str, Any]], results: list[dict[str, Any]]) -> Extr
             failures.append({**who, "error": result["error"], "reason": result["reason"]})
             continue
         geometry.append({**who, **result["geometry"]})
+        imaging.append({**who, **result["imaging"]})
         for case, row, seen in zip(result["cases"], result["values"], result["quality"], strict=True):
             features.append({**who, "case": case, **dict(zip(result["names"], row.tolist(), strict=True))})
             quality.append({**who, "case": case, **seen})
@@ -282,6 +287,7 @@ def _collect(items: list[dict[str, Any]], results: list[dict[str, Any]]) -> Extr
         _table(features, head),
         _table(failures, [*head, "error", "reason"]),
         _table(geometry, head),
+        _table(imaging, head),
         _table(quality, head),
         _table(repeats, [*head, "perturbation"]),
         pictures,

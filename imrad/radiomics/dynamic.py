@@ -126,6 +126,7 @@ class DynamicImage:
         for number, volume in enumerate(volumes[1:], start=2):
             _same_grid(first.grid, volume.grid, number)
         self.grid, self.modality = first.grid, first.modality
+        self.acquisition = first.acquisition
         self.series_uid, self.frame_of_reference = first.series_uid, first.frame_of_reference
         span = f"{self._times[0]:g} to {self._times[-1]:g} s"
         self.notes = (*first.notes, f"{name} over {len(volumes)} time points, {span}")

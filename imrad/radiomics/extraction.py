@@ -112,7 +112,7 @@ def extract_case(
     -------
     dict
         Plain values and arrays: ``cases`` and ``values`` (a row for each region), ``names`` of the
-        features, ``quality``, ``geometry``, and where asked for ``repeats`` and ``thumbnail``.
+        features, ``quality``, ``geometry``, ``imaging``, and where asked for ``repeats`` and ``thumbnail``.
 
     Raises
     ------
@@ -181,6 +181,10 @@ def _extract(
             "segments": ", ".join(str(segment) for segment in region.segments),
             "slices_read": f"{first + 1}-{last} of {region.grid.size[2]}",
             "notes": "; ".join((*image.notes, *region.notes)),
+        },
+        "imaging": {
+            **image.acquisition,
+            **{f"spacing_{axis}_mm": step for axis, step in zip("xyz", region.grid.spacing_mm, strict=True)},
         },
     }
     if reading.perturbations:

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import SimpleITK as sitk
 
 from imrad.exceptions import GeometryError, ImageError, InputError
+from imrad.radiomics.acquisition import acquisition
 from imrad.radiomics.dicom import is_dicom
 from imrad.radiomics.geometry import Grid
 from imrad.radiomics.series import DicomSeries
@@ -31,6 +32,7 @@ class OpenImage(Protocol):
     series_uid: str
     frame_of_reference: str
     notes: tuple[str, ...]
+    acquisition: dict[str, Any]
 
     @property
     def positions_mm(self) -> dict[str, tuple[float, ...]]:
@@ -54,6 +56,7 @@ class VolumeFile:
     modality = ""
     series_uid = ""
     frame_of_reference = ""
+    acquisition = acquisition({})
 
     def __init__(
         self, path: Path, *, max_voxels: int = MAX_VOXELS, layers: bool = False, volumes: bool = False
@@ -205,6 +208,7 @@ class VoxelsInMemory:
     series_uid = ""
     frame_of_reference = ""
     notes: tuple[str, ...] = ()
+    acquisition = acquisition({})
 
     def __init__(self, image: sitk.Image) -> None:
         if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:

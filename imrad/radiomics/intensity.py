@@ -39,6 +39,7 @@ class ScaledImage:
     def __init__(self, image: OpenImage, multiply: NDArray[np.float64], subtract: float, note: str) -> None:
         self._image, self._multiply, self._subtract = image, multiply, subtract
         self.grid, self.modality = image.grid, image.modality
+        self.acquisition = image.acquisition
         self.series_uid, self.frame_of_reference = image.series_uid, image.frame_of_reference
         self.notes = (*image.notes, note)
 

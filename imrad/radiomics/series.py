@@ -16,6 +16,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from imrad.exceptions import GeometryError, ImageError, ImradError, InputError
+from imrad.radiomics.acquisition import ACQUISITION_TAGS, acquisition
 from imrad.radiomics.dicom import (
     BROKEN,
     EXPLICIT_LITTLE_ENDIAN,
@@ -36,7 +37,7 @@ _TAGS = [
     "SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID", "Modality", "ImageType",
     "FrameOfReferenceUID", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness",
     "Rows", "Columns", "RescaleSlope", "RescaleIntercept", "NumberOfFrames", "AcquisitionNumber", "SamplesPerPixel",
-    "SeriesDescription", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
+    "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", *ACQUISITION_TAGS,
 ]  # fmt: skip
 
 
@@ -77,6 +78,8 @@ class DicomSeries:
         Planes ascend along the cross product of the row and column directions.
     modality, series_uid, study_uid, frame_of_reference : str
         From the headers.
+    acquisition : dict
+        See :func:`imrad.radiomics.acquisition.acquisition`.
     notes : tuple of str
         What was left out or looks odd, with numbers.
 
@@ -96,6 +99,7 @@ class DicomSeries:
         self.modality = str(head.get("Modality", ""))
         self.series_uid = str(head.get("SeriesInstanceUID", ""))
         self.study_uid = str(head.get("StudyInstanceUID", ""))
+        self.acquisition = acquisition(head)
         frames = _one_kind(frames, path, notes)
         rows, columns = frames[0].shape
         if rows * columns * len(frames) > max_voxels:

@@ -112,7 +112,7 @@ def extract(run: Run, *, workers: int = 1, cluster: str | None = None, progress:
             progress=progress,
         )
         stage.table("features.csv", done.features)
-        for name in ("failures", "geometry", "quality"):
+        for name in ("failures", "geometry", "imaging", "quality"):
             stage.table(f"extract/{name}.csv", getattr(done, name))
         if len(done.repeats):
             stage.table("extract/repeats.csv", done.repeats)
