@@ -277,7 +277,10 @@ def assemble(
         list[str] | None, typer.Option("--endpoint", help="NAME=TIME,EVENT, such as os=os_days,os_event (repeat)")
     ] = None,
     aggregation: Annotated[
-        str | None, typer.Option(help="How several rows of a patient become one: mean, largest, first.")
+        str | None, typer.Option(help="How several rows of a patient become one: mean, largest, first, region.")
+    ] = None,
+    delta: Annotated[
+        str | None, typer.Option(help="Add the change between two time points of the features, as FROM,TO.")
     ] = None,
     run: RunOption = None,
     output: OutOption = None,
@@ -294,6 +297,7 @@ def assemble(
             clinical=clinical,
             endpoints=endpoint or [],
             aggregation=aggregation,
+            delta=delta,
             output=output if output is not None else Path("cohort.h5ad"),
         )
     for line in lines:

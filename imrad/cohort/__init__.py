@@ -4,6 +4,7 @@ from imrad.cohort.assembly import assemble
 from imrad.cohort.attrition import Attrition
 from imrad.cohort.barcodes import Barcode, choose_aliquots, is_tcga, parse_barcode, patient_id
 from imrad.cohort.clinical import read_clinical, tidy_clinical
+from imrad.cohort.delta import DeltaSettings
 from imrad.cohort.endpoints import ENDPOINTS, Endpoint, endpoint_known, parse_endpoint, read_endpoint, survival_y
 from imrad.cohort.features import AGGREGATIONS, feature_columns, feature_table
 from imrad.cohort.schema import validate
@@ -15,6 +16,7 @@ __all__ = [
     "ENDPOINTS",
     "Attrition",
     "Barcode",
+    "DeltaSettings",
     "Endpoint",
     "assemble",
     "attach_out_of_fold",

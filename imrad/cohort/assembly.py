@@ -15,6 +15,7 @@ from imrad.cohort import keys
 from imrad.cohort.attrition import Attrition
 from imrad.cohort.barcodes import AliquotRule, choose_aliquots, is_tcga, patient_id, refuse_unknown_patients
 from imrad.cohort.clinical import index_clinical, refuse_unreadable, to_numbers, type_clinical
+from imrad.cohort.delta import DeltaSettings, add_delta
 from imrad.cohort.endpoints import (
     Endpoint,
     as_endpoints,
@@ -24,6 +25,7 @@ from imrad.cohort.endpoints import (
     refuse_one_outcome,
 )
 from imrad.cohort.features import drop_mistyped, feature_table, one_row_per_patient, read_cases
+from imrad.cohort.readers import described, reader_slot, split_readers
 from imrad.cohort.schema import validate
 from imrad.exceptions import CohortError, ConfigError, DuplicateError, NoOverlapError, SchemaError
 
@@ -50,6 +52,8 @@ def assemble(
     cards: Iterable[Card] = (),
     provenance: Mapping[str, Any] | None = None,
     attrition: pd.DataFrame | None = None,
+    delta: DeltaSettings | None = None,
+    reader: str | None = None,
 ) -> Any:
     """Join the tables of a study into the AnnData that every later stage reads.
 
@@ -88,6 +92,12 @@ def assemble(
         Where the tables came from: plain values, lists and mappings.
     attrition : DataFrame, optional
         Losses before this step.
+    delta : DeltaSettings, optional
+        Add the change of every feature between two time points.
+    reader : str, optional
+        Where the radiomics table has a column ``reader``: whose features become X; the others' go to
+        ``obsm["reader_2"]`` and so on. By default the first by name who read at least half as many
+        patients as any other.
 
     Returns
     -------
@@ -111,7 +121,12 @@ def assemble(
     registry = index_clinical(clinical, mapping=mapping)
     features, about = read_cases(radiomics)
     features, about = drop_mistyped(features, about, registry.index, lost)
-    features, about = one_row_per_patient(features, about, aggregation, lost)
+    readers = split_readers(features, about, reader)
+    if len(readers) > 1:
+        others = set(features.index) - set(readers[0][1].index)
+        lost.lose(f"readers: {described(readers)}", list(dict.fromkeys(features.index)), others, "read by others only")
+    others_features = [_patients(part, of_case, aggregation, delta, Attrition())[0] for _, part, of_case in readers[1:]]
+    features, about = _patients(readers[0][1], readers[0][2], aggregation, delta, lost)
     patients = _common(features.index, registry.index, "clinical", policy["clinical"], lost)
     # Only this study's rows are typed: a registry may hold other cancers with other grades.
     people = type_clinical(registry[registry.index.isin(patients)])
@@ -132,6 +147,8 @@ def assemble(
         obs=obs,
         var=feature_table(features.columns, var),
     )
+    for number, other in enumerate(others_features, start=2):
+        adata.obsm[reader_slot(number)] = other.reindex(index=patients, columns=features.columns)
     if targets is not None:
         adata.obsm[keys.IMMUNE] = targets.reindex(patients)
     adata.uns[keys.NAMESPACE] = {
@@ -143,6 +160,19 @@ def assemble(
     }
     validate(adata)
     return adata
+
+
+def _patients(
+    features: pd.DataFrame, about: pd.DataFrame, aggregation: str | None, delta: DeltaSettings | None, lost: Attrition
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Bring one reader's cases to one row a patient, with changes between time points where asked for."""
+    if delta is not None:
+        if aggregation not in (None, "region"):
+            message = f"aggregation {aggregation} would mix changes with what changed; take region, or none, with delta"
+            raise ConfigError(message)
+        aggregation = "region"
+        features, about = add_delta(features, about, delta, lost)
+    return one_row_per_patient(features, about, aggregation, lost)
 
 
 def _policy(on_missing: OnMissing | Mapping[str, OnMissing] | None) -> dict[str, OnMissing | None]:

@@ -13,6 +13,7 @@ from imrad.cohort import keys
 from imrad.cohort.attrition import Attrition
 from imrad.cohort.barcodes import is_tcga, mistyped, patient_id, refuse_unknown_patients
 from imrad.cohort.clinical import refuse_unreadable, to_numbers
+from imrad.cohort.delta import PREFIXES, delta_unit
 from imrad.exceptions import CohortError, ConfigError, DuplicateError, SchemaError
 
 __all__ = ["AGGREGATIONS", "drop_mistyped", "feature_columns", "feature_table", "one_row_per_patient", "read_cases"]
@@ -22,7 +23,7 @@ AGGREGATIONS = {
     "volume_weighted": "mean of each feature weighted by the case's volume",
     "largest": "the case with the largest volume (largest:COLUMN names the volume column)",
     "first": "the first case in the table",
-    "region": "every region's (phase's, sequence's, time point's) features side by side, prefixed with its name",
+    "region": "the features of every time point, phase, sequence and region side by side, prefixed with their names",
 }
 
 _ABOUT_CASE = (
@@ -38,8 +39,10 @@ _ABOUT_CASE = (
     "phase",
     "sequence",
     "timepoint",
+    "date",
 )
-_SIDE_BY_SIDE = ("region", "phase", "sequence", "timepoint", "label")
+# In the order of the prefixes: baseline:T1CE:ring:original_firstorder_Mean.
+_SIDE_BY_SIDE = ("timepoint", "phase", "sequence", "region", "label")
 _CLASSES = "shape2D|shape|firstorder|glcm|glrlm|glszm|gldm|ngtdm|deep"
 _FEATURE = re.compile(
     rf"(?:.*[_:])?(?P<filter>original|wavelet[^_]*|log-sigma-[0-9.-]+-mm(?:-3D)?|square|squareroot|logarithm|exponential"
@@ -99,6 +102,8 @@ def feature_table(names: Iterable[str], given: pd.DataFrame | None = None) -> pd
     for name in table.columns:
         if table[name].dtype.kind not in "biuf":
             table[name] = table[name].map(lambda value: "" if pd.isna(value) else str(value)).astype(object)
+    table["unit"] = [delta_unit(name, unit) for name, unit in zip(index, table["unit"], strict=True)]
+    table["unit"] = table["unit"].astype(object)
     return table
 
 
@@ -254,18 +259,32 @@ _AGGREGATE = {"mean": _mean, "first": _first, "largest": _largest, "volume_weigh
 
 
 def _side_by_side(features: pd.DataFrame, about: pd.DataFrame) -> pd.DataFrame:
-    column = next((name for name in _SIDE_BY_SIDE if name in about.columns), None)
-    if column is None:
+    columns = [name for name in _SIDE_BY_SIDE if name in about.columns]
+    if not columns:
         message = f"the aggregation 'region' needs one of the columns {', '.join(_SIDE_BY_SIDE)}; add it"
         raise SchemaError(message)
-    region = about[column].map(str)
-    pairs = pd.MultiIndex.from_arrays([features.index, region])
+    # A column that is the same everywhere tells nothing apart, and labels are another name of regions; but a
+    # change is never called as a measurement is.
+    changes = set(PREFIXES.values())
+    differ = [
+        name
+        for name in columns
+        if (about[name].map(str).nunique() > 1 or (name == "timepoint" and set(about[name]) & changes))
+        and (name != "label" or columns == [name])
+    ]
+    differ = differ or columns[:1]
+    place = about[differ].map(str).agg(":".join, axis=1)
+    pairs = pd.MultiIndex.from_arrays([features.index, place])
     if pairs.has_duplicates:
         twice = [f"{patient} {name}" for patient, name in pairs[pairs.duplicated()].unique()]
-        message = f"several rows for {keys.some(twice)}; keep one row per patient and region"
+        message = f"several rows for {keys.some(twice)}; keep one row per patient and {' and '.join(differ)}"
         raise DuplicateError(message)
     parts = []
-    for name in dict.fromkeys(region):
-        part = features[(region == name).to_numpy()]
+    measured = features.notna().any()
+    for name in dict.fromkeys(place):
+        part = features[(place == name).to_numpy()]
+        # Kinds of image may have settings, and so features, of their own.
+        part = part.loc[:, part.notna().any() | ~measured]
         parts.append(part.add_prefix(f"{name}:"))
-    return pd.concat(parts, axis=1).reindex(features.index.unique())
+    joined: pd.DataFrame = pd.concat(parts, axis=1).reindex(features.index.unique())
+    return joined

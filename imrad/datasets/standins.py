@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from imrad.cohort import assemble
+from imrad.cohort import DeltaSettings, assemble
 from imrad.content import write_atomically
 from imrad.datasets.names import FOUNDING_TARGETS, ZERO_RATES, deep_names, feature_names
 from imrad.datasets.synthetic import Population, draw_second_reader, draw_tables
@@ -48,8 +48,10 @@ class Study:
     aggregation: str | None
     truth: dict[str, dict[str, pd.DataFrame]]
 
-    def cohort(self, name: str = "training") -> Any:
+    def cohort(self, name: str = "training", *, delta: DeltaSettings | None = None) -> Any:
         """Assemble one of the cohorts; a second reader's features go to ``obsm["reader_2"]``.
+
+        With `delta`, changes between two time points are features too.
 
         Raises
         ------
@@ -67,6 +69,7 @@ class Study:
             aggregation=self.aggregation,
             on_missing={"endpoint": "keep"},
             provenance={"dataset": f"stand-in for {self.study}", "cohort": name},
+            delta=delta,
         )
         if second is not None:
             adata.obsm["reader_2"] = second.set_index("patient").reindex(adata.obs_names)
@@ -92,7 +95,9 @@ class Study:
         return written
 
 
-def standin(study: str, *, cohort: str = "training", size: Size = "full", seed: int = 0) -> Any:
+def standin(
+    study: str, *, cohort: str = "training", size: Size = "full", seed: int = 0, delta: DeltaSettings | None = None
+) -> Any:
     """Return the stand-in of a study as a cohort.
 
     Parameters
@@ -106,6 +111,8 @@ def standin(study: str, *, cohort: str = "training", size: Size = "full", seed: 
         at most 120 features, for tests.
     seed : int
         Seed.
+    delta : DeltaSettings, optional
+        Changes between two time points as features.
 
     Returns
     -------
@@ -117,7 +124,7 @@ def standin(study: str, *, cohort: str = "training", size: Size = "full", seed: 
     ConfigError
         If there is no such study, cohort or size.
     """
-    return draw_study(study, size=size, seed=seed).cohort(cohort)
+    return draw_study(study, size=size, seed=seed).cohort(cohort, delta=delta)
 
 
 def draw_study(study: str, *, size: Size = "full", seed: int = 0) -> Study:
@@ -349,11 +356,14 @@ def _mutation(size: Size, seed: int) -> Study:
 def _two_time_points(features: pd.DataFrame, seed: int, draw: int) -> pd.DataFrame:
     values = features.set_index("patient")
     change = 0.5 * generator(seed, "standin", "delta", draw).standard_normal(values.shape) * values.std().to_numpy()
+    start = pd.Timestamp("2021-03-01") + pd.to_timedelta(7 * np.arange(len(values)), unit="D")
+    later = start + pd.to_timedelta(generator(seed, "standin", "interval", draw).integers(38, 50, len(values)), "D")
     parts = []
-    for timepoint, table in (("baseline", values), ("week6", values + change)):
+    for timepoint, table, dates in (("baseline", values, start), ("week6", values + change, later)):
         part = table.reset_index()
         part.insert(1, "case", part["patient"] + "_" + timepoint)
         part.insert(2, "timepoint", timepoint)
+        part.insert(3, "date", dates.strftime("%Y-%m-%d"))
         parts.append(part)
     rows: pd.DataFrame = pd.concat(parts, ignore_index=True)
     return rows.sort_values(["patient", "timepoint"], ignore_index=True)

@@ -10,6 +10,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
 from imrad import content
+from imrad.cohort.delta import DeltaSettings
 from imrad.config import parse_settings
 from imrad.exceptions import ConfigError, InputError
 from imrad.stages.description import describe
@@ -54,6 +55,8 @@ class AssembleSettings(BaseModel):
         default_factory=dict, description="NAME: TIME_COLUMN,EVENT_COLUMN, or START,EVENT_DATE|EVENT_DATE,LAST."
     )
     aggregation: str | None = Field(default=None, description="How several rows of a patient become one.")
+    delta: DeltaSettings | None = Field(default=None, description="Changes between two time points as features.")
+    reader: str | None = Field(default=None, description="Whose features are X; the others' are in obsm reader_2, ...")
     on_missing: dict[str, Literal["drop", "keep", "refuse"]] = Field(
         default_factory=dict, description="What becomes of patients without clinical, immune or endpoint data."
     )
@@ -105,11 +108,25 @@ def files(
     endpoints: Sequence[str],
     aggregation: str | None,
     output: Path,
+    delta: str | None = None,
 ) -> list[str]:
-    """Join a user's own tables into one cohort file."""
+    """Join a user's own tables into one cohort file.
+
+    Raises
+    ------
+    ConfigError
+        If `delta` is not two time points with a comma between.
+    """
     from imrad import cohort
 
-    data = _join(radiomics, immune, clinical, list(endpoints), aggregation, {}, None)
+    change = None
+    if delta is not None:
+        earlier, _, later = (part.strip() for part in delta.partition(","))
+        if not earlier or not later or earlier == later:
+            message = f"--delta is '{delta}'; name two time points, such as pre,post"
+            raise ConfigError(message)
+        change = DeltaSettings.model_validate({"from": earlier, "to": later})
+    data = _join(radiomics, immune, clinical, list(endpoints), {"aggregation": aggregation, "delta": change}, {}, None)
     cohort.write_cohort(data, output)
     return [f"{output}: {data.n_obs} patients x {data.n_vars} features", *_losses(data.uns["imrad"]["attrition"])]
 
@@ -150,7 +167,7 @@ def _cohort(run: Run, settings: AssembleSettings) -> AnnData:
     if settings.synthetic is not None:
         return datasets.make_cohort(**{"seed": run.config.seed, **settings.synthetic})
     if settings.standin is not None:
-        return datasets.standin(**{"seed": run.config.seed, **settings.standin})
+        return datasets.standin(**{"seed": run.config.seed, "delta": settings.delta, **settings.standin})
     if settings.cohort is not None:
         return cohort.read_cohort(run.path(settings.cohort))
     radiomics = run.path(settings.radiomics) if settings.radiomics else _written(run, "features.csv", "extract")
@@ -158,7 +175,8 @@ def _cohort(run: Run, settings: AssembleSettings) -> AnnData:
     clinical = run.path(settings.clinical) if settings.clinical else _optional(run, "clinical.csv")
     endpoints = [f"{name}={text}" if text else name for name, text in settings.endpoints.items()]
     before, policy = _earlier(run), dict(settings.on_missing) or None
-    return _join(radiomics, immune, clinical, endpoints, settings.aggregation, settings.columns, before, policy)
+    rows = {"aggregation": settings.aggregation, "delta": settings.delta, "reader": settings.reader}
+    return _join(radiomics, immune, clinical, endpoints, rows, settings.columns, before, policy)
 
 
 def _earlier(run: Run) -> pd.DataFrame | None:
@@ -185,7 +203,7 @@ def _join(
     immune: Path | None,
     clinical: Path | None,
     endpoints: list[str],
-    aggregation: str | None,
+    rows: dict[str, Any],
     columns: dict[str, str],
     before: pd.DataFrame | None,
     on_missing: dict[str, Any] | None = None,
@@ -208,7 +226,7 @@ def _join(
         cohort.read_table(clinical),
         None if immune is None else cohort.read_table(immune),
         endpoints=endpoints,
-        aggregation=aggregation,
+        **rows,
         var=var,
         mapping=columns or None,
         on_missing=on_missing,
