@@ -39,7 +39,7 @@ TABLES = (
 )
 
 
-SUBGROUPS = ("sex", "stage", "site")
+SUBGROUPS = ("sex", "stage", "site", "smoker")
 
 
 class FuseStageSettings(SurvivalSettings):
@@ -98,7 +98,7 @@ def _one(
     run: Run, data: AnnData, name: str, settings: FuseStageSettings, workers: int, progress: Progress | None
 ) -> list[str]:
     inputs = {**run.outputs("assemble"), **run.outputs("phenotype")}
-    options = settings.model_dump(exclude={"endpoints"})
+    options = settings.model_dump(exclude={"endpoints", "response_models", "response_question"})
     with run.stage(f"fuse-{name}", settings=options, inputs=inputs, code=CODE) as stage:
         if stage.fresh:
             return [f"{name}: nothing to do"]
@@ -159,7 +159,8 @@ def _one_response(
             data,
             name,
             lambda cohort: _blocks(cohort, settings),
-            n_bootstrap=settings.n_bootstrap,
+            settings,
+            subgroups=_subgroups(data),
             workers=workers,
             progress=progress,
         )

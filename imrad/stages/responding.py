@@ -16,12 +16,14 @@ if TYPE_CHECKING:
 
     from imrad.execution import Progress
     from imrad.run import Run, Stage
+    from imrad.survival.settings import SurvivalSettings
 
 __all__ = ["fuse_response"]
 
 TABLES = (
     *("models", "coefficients", "pairs", "operating", "indices", "calibration", "net_benefit", "folds"),
-    *("reclassification", "univariable"),
+    *("reclassification", "univariable", "multivariable", "roc", "score_ks", "score_histogram", "subgroups"),
+    "explanations",
 )
 
 
@@ -31,8 +33,9 @@ def fuse_response(
     data: AnnData,
     name: str,
     blocks: Callable[[AnnData], Mapping[str, pd.DataFrame]],
+    settings: SurvivalSettings,
     *,
-    n_bootstrap: int,
+    subgroups: pd.DataFrame | None,
     workers: int,
     progress: Progress | None,
 ) -> list[str]:
@@ -47,16 +50,20 @@ def fuse_response(
         A binary endpoint, a column of its obs.
     blocks : callable
         Returns a cohort's blocks of predictors.
-    n_bootstrap : int
-        Resamples.
+    settings : SurvivalSettings
+        Its resamples, response models and question.
+    subgroups : DataFrame, optional
+        Patients x categories.
     workers, progress
         As for :func:`imrad.execution.map_tasks`.
     """
     from imrad.evaluation import CrossFitted
-    from imrad.survival import BinaryFusion
+    from imrad.survival import BinaryFusion, BinaryModel
 
+    models = [BinaryModel(title, **how.parameters()) for title, how in settings.response_models.items()]
     fusion = BinaryFusion(
-        n_bootstrap=n_bootstrap,
+        models or None,
+        n_bootstrap=settings.n_bootstrap,
         endpoint=name,
         seed=run.config.seed,
         workers=workers,
@@ -67,19 +74,34 @@ def fuse_response(
     outcome = data.obs[name].astype(float)
     outcome.index = outcome.index.astype(str)
     try:
-        result = fusion.run(outcome, blocks(data), proof.read_splits(run), phenotype)
+        result = fusion.run(
+            outcome,
+            blocks(data),
+            proof.read_splits(run),
+            phenotype,
+            subgroups=subgroups,
+            question=settings.response_question,
+        )
     except FeasibilityError as error:
         stage.skip(str(error))
         return [f"{name}: skipped, {error}"]
-    folder = f"response/{name}"
+    folder, n = f"response/{name}", int(outcome.notna().sum())
     for table in TABLES:
         found = getattr(result, table)
         if len(found.columns):
             stage.table(f"{folder}/{table}.csv", found)
     stage.table(f"{folder}/predictions.csv", result.probability)
+    stage.table(f"{folder}/matched_pair.csv", _with_columns(result.matched_pair, data))
     stage.json(f"{folder}/verdict.json", result.verdict)
     stage.plain(f"{folder}/models.zip", result.final)
-    stage.json(f"{folder}/nomogram.json", result.nomograms)
+    stage.json(f"{folder}/nomogram.json", {model: plain | {"n": n} for model, plain in result.nomograms.items()})
     proof.record(run, stage, result.ledger)
     write_results(run)
     return [f"{name}: {result.verdict['sentence']}"]
+
+
+def _with_columns(pair: pd.DataFrame, data: AnnData) -> pd.DataFrame:
+    """Return the matched pair with the patients' clinical columns as the cohort holds them."""
+    own = set(pair.columns)
+    obs = data.obs.loc[list(pair["patient"]), [column for column in data.obs.columns if column not in own]]
+    return pair.join(obs.astype(object).reset_index(drop=True))

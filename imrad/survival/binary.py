@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import combinations
 from typing import Any
@@ -15,11 +15,12 @@ from imrad import content
 from imrad.evaluation import CrossFitted, Ledger, SplitTable
 from imrad.evaluation.outcomes import BoolArray, binary_outcome
 from imrad.evaluation.roc import delong_interval, delong_test
-from imrad.exceptions import CohortError, ConfigError, FeasibilityError
+from imrad.exceptions import CohortError, ConfigError, FeasibilityError, LeakError
 from imrad.execution import Progress, Store, map_tasks
-from imrad.survival.binary_models import DEFAULT_BINARY_MODELS, BinaryModel, predict_plain
+from imrad.survival.binary_models import DEFAULT_BINARY_MODELS, BinaryModel
 from imrad.survival.binary_tables import FinishedBinary, summarise_binary
 from imrad.survival.binary_tasks import BinaryData, run_binary_task
+from imrad.survival.frozen_binary import FrozenBinary
 from imrad.survival.fusion import _aligned, _refuse_in_sample
 from imrad.survival.fusion_tasks import IMRAD, Task
 
@@ -66,8 +67,20 @@ class BinaryResult:
     pairs : DataFrame
         model, reference, measure, method (outer folds; bootstrap, refitted), difference, low, high, p, n.
     operating : DataFrame
-        model, kind (apparent, outer), threshold, sensitivity, specificity, ppv, npv, accuracy and counts
-        at Youden's cut, learnt on the training part.
+        model, kind (apparent, outer), threshold, counts, and sensitivity, specificity, ppv, npv and accuracy with
+        intervals at Youden's cut, learnt on the training part.
+    roc : DataFrame
+        model, kind, threshold, false_positive_share, sensitivity.
+    score_ks, score_histogram : DataFrame
+        Probabilities by outcome: how far apart they lie, and their counts in bins (outer folds).
+    subgroups : DataFrame
+        model, subgroup, level, n, n_positive, auc, auc_low, auc_high, sensitivity, specificity, accuracy.
+    explanations : DataFrame
+        patient, model, feature, value, contribution, kind (linear: of the log odds; forest: of the votes).
+    multivariable : DataFrame
+        The plain logistic regressions with the cut-points of columns that are cut.
+    matched_pair : DataFrame
+        Two patients alike in the block Clinical and unlike in outcome.
     indices : DataFrame
         model, index, apparent, corrected, outer: rms::val.prob's figures.
     calibration : DataFrame
@@ -94,6 +107,13 @@ class BinaryResult:
     folds: pd.DataFrame
     pairs: pd.DataFrame
     operating: pd.DataFrame
+    roc: pd.DataFrame
+    score_ks: pd.DataFrame
+    score_histogram: pd.DataFrame
+    subgroups: pd.DataFrame
+    explanations: pd.DataFrame
+    multivariable: pd.DataFrame
+    matched_pair: pd.DataFrame
     indices: pd.DataFrame
     calibration: pd.DataFrame
     net_benefit: pd.DataFrame
@@ -135,7 +155,7 @@ class BinaryResult:
         outcome = binary_outcome(y.to_numpy())
         tables = {name: _aligned(table, patients) for name, table in blocks.items()}
         found = {
-            name: predict_plain(plain, tables)
+            name: FrozenBinary(plain).probability(tables)
             for name, plain in self.final.items()
             if all(block in tables for block in plain["blocks"])
         }
@@ -195,7 +215,8 @@ class BinaryFusion:
         store: Store | None = None,
         progress: Progress | None = None,
     ) -> None:
-        self.models = tuple(DEFAULT_BINARY_MODELS if models is None else models)
+        chosen = DEFAULT_BINARY_MODELS if models is None else models
+        self.models = tuple(replace(model, seed=seed) for model in chosen)
         self.seed = seed
         self.n_bootstrap = n_bootstrap
         self.endpoint = endpoint
@@ -213,6 +234,9 @@ class BinaryFusion:
         blocks: Mapping[str, pd.DataFrame],
         splits: SplitTable,
         phenotype: CrossFitted | None = None,
+        *,
+        subgroups: pd.DataFrame | None = None,
+        question: tuple[str, str] | None = None,
     ) -> BinaryResult:
         """Fit and compare all models.
 
@@ -225,6 +249,11 @@ class BinaryFusion:
         splits : SplitTable
         phenotype : CrossFitted, optional
             ImRad scores; in-sample scores cannot be given.
+        subgroups : DataFrame, optional
+            Patients x categories, in which the outer folds' predictions are judged apart.
+        question : tuple of str, optional
+            The two models whose difference in AUC is the verdict, candidate and reference; by default
+            Clinical+ImRad (else Clinical+Rad) and Clinical.
 
         Raises
         ------
@@ -232,13 +261,23 @@ class BinaryFusion:
             If the classes are too small to be cross-validated, with the numbers.
         InSampleError
             If ImRad scores come as anything but cross-fitted ones.
+        LeakError
+            If what a model learnt in the first outer fold depends on the fold's held-out patients.
         """
         patients = splits.patients
         outcome, usable = _outcome(y, patients)
         _refuse_in_sample(blocks, phenotype)
         tables = {name: _aligned(table, patients) for name, table in blocks.items()}
         runnable, skipped = self._runnable(tables, phenotype)
-        data = BinaryData(self.endpoint, patients, usable, outcome, tables, splits, phenotype, runnable, self.seed)
+        unknown = [name for name in question or () if name not in {model.name for model in self.models}]
+        if unknown:
+            message = f"the verdict names the model {unknown[0]}; models are {[model.name for model in self.models]}"
+            raise ConfigError(message)
+        data = BinaryData(
+            *(self.endpoint, patients, usable, outcome, tables, splits, phenotype, runnable, self.seed),
+            subgroups=None if subgroups is None else _aligned(subgroups, patients),
+            question=question,
+        )
         _require_feasible(data)
         tasks = self._tasks(data)
         fingerprint = self._fingerprint(data)
@@ -256,8 +295,10 @@ class BinaryFusion:
         for part in done:
             if "ledger" in part:
                 ledger.merge(Ledger.from_plain(patients, part["ledger"]))
+        results = dict(zip(tasks, done, strict=True))
+        _check_canary(data, results)
         names = [model.name for model in self.models]
-        finished = FinishedBinary(data, names, dict(zip(tasks, done, strict=True)), skipped)
+        finished = FinishedBinary(data, names, results, skipped)
         return BinaryResult(endpoint=self.endpoint, ledger=ledger, **summarise_binary(finished))
 
     def _runnable(
@@ -281,7 +322,9 @@ class BinaryFusion:
             tasks.append(Task("all", model.name))
             for repeat in data.splits.repeats:
                 tasks += [Task("outer", model.name, fold.name) for fold in data.splits.outer(repeat)]
-            if IMRAD not in model.blocks:
+            tasks.append(Task("canary", model.name, next(iter(data.splits.outer(data.splits.repeats[0]))).name))
+            # A forest is too dear to be grown a thousand times, and so are phenotypes.
+            if IMRAD not in model.blocks and model.estimator != "forest":
                 for first in range(0, self.n_bootstrap, _BATCH):
                     tasks.append(Task("bootstrap", model.name, first=first, last=min(first + _BATCH, self.n_bootstrap)))
         return tasks
@@ -301,9 +344,22 @@ class BinaryFusion:
                 "models": [repr(model) for model in data.models],
                 "endpoint": data.endpoint,
                 "seed": data.seed,
-                "version": 1,
+                "version": 2,
             }
         )
+
+
+def _check_canary(data: BinaryData, results: Mapping[Task, Mapping[str, Any]]) -> None:
+    for task, found in results.items():
+        first = results.get(Task("outer", task.model, task.fold), {})
+        if task.kind == "canary" and found.get("state") != first.get("state"):
+            held = data.fold(task.fold).test
+            message = (
+                f"leak: {data.endpoint}/{task.model} changes when its held-out patients are replaced by noise (fold "
+                f"{task.fold}, {len(held)} held-out patients, among them {data.patients[held[0]]}); learn everything "
+                "from the training rows"
+            )
+            raise LeakError(message)
 
 
 def _key(fingerprint: str, task: Task) -> str:

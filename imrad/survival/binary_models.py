@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,9 +12,9 @@ from scipy import special
 
 from imrad.evaluation.logistic import fit_logistic
 from imrad.evaluation.outcomes import FloatArray
-from imrad.evaluation.two_group import screen
 from imrad.exceptions import ConfigError, FitError
-from imrad.survival.design import BlockCoding
+from imrad.survival.binary_design import Design, Rows
+from imrad.survival.binary_forest import FittedForest, fit_forest
 from imrad.survival.penalised import LOGISTIC, PenalisedPath, Problem, fit_path
 from imrad.survival.penalty_choice import best, over_folds
 
@@ -24,7 +24,7 @@ Tables = Mapping[str, pd.DataFrame]
 IntArray = np.ndarray[Any, np.dtype[np.intp]]
 BoolArray = np.ndarray[Any, np.dtype[np.bool_]]
 
-ESTIMATORS = ("logistic", "svm")
+ESTIMATORS = ("logistic", "svm", "forest")
 
 
 @dataclass(frozen=True)
@@ -37,38 +37,75 @@ class BinaryModel:
     blocks : tuple of str
     unpenalised : tuple of str
         Blocks that enter without penalty; a model of such blocks alone is a plain logistic regression.
-    screening : mapping of str to int
-        Columns kept of a block by the smallest p of the rank-sum test on the training rows.
+    screening : mapping of str to number
+        What is kept of a block by the rank-sum test on the training rows: a whole number is how many
+        columns, the smallest p first; a number below 1 is the p below which a column stays.
     choice : {"min", "1se"}
         Rule for the penalty, by cross-validated deviance.
     l1_ratio : float
         1 for the lasso, below for the elastic net.
-    estimator : {"logistic", "svm"}
+    estimator : {"logistic", "svm", "forest"}
         ``svm``: a linear support vector machine on standardised columns, with probabilities from a
-        logistic regression on its decision values of the inner folds.
+        logistic regression on its decision values of the inner folds. ``forest``: a random forest, which
+        enters as a score.
+    select : bool
+        Let the lasso choose columns first; the estimator is then fitted on those, without penalty.
+    combine : bool
+        Let the penalised blocks enter as one score beside the unpenalised columns of a plain logistic
+        regression; a training patient's score comes from the inner fold that had not seen it.
+    components : int
+        Principal components of the blocks that a forest grows on; 0 for the columns themselves.
+    cuts : tuple of str
+        Columns that are cut at Youden's point of the training rows.
+    seed : int
+        Of a forest.
     """
 
     name: str
     blocks: tuple[str, ...]
     unpenalised: tuple[str, ...] = ("Clinical", "Volume")
-    screening: Mapping[str, int] = field(default_factory=lambda: {"Rad": 30})
+    screening: Mapping[str, float] = field(default_factory=lambda: {"Rad": 30})
     choice: str = "min"
     l1_ratio: float = 1.0
     estimator: str = "logistic"
+    select: bool = False
+    combine: bool = False
+    components: int = 0
+    cuts: tuple[str, ...] = ()
+    seed: int = 0
 
     def __post_init__(self) -> None:
         """Refuse unknown settings."""
         if self.choice not in ("min", "1se") or self.estimator not in ESTIMATORS or not 0 < self.l1_ratio <= 1:
             message = (
                 f"model {self.name}: choice {self.choice!r}, estimator {self.estimator!r}, l1_ratio {self.l1_ratio}; "
-                "choice is min or 1se, estimator logistic or svm, l1_ratio above 0 and at most 1"
+                f"choice is min or 1se, estimator {', '.join(ESTIMATORS)}, l1_ratio above 0 and at most 1"
             )
+            raise ConfigError(message)
+        if (self.select or self.combine or self.estimator == "forest") and not self.scored_blocks:
+            message = (
+                f"model {self.name} selects columns or makes a score of blocks, but all of its blocks "
+                f"({', '.join(self.blocks)}) are unpenalised; add a block such as Rad"
+            )
+            raise ConfigError(message)
+        if self.components and self.estimator != "forest":
+            message = f"model {self.name}: components are for the estimator forest; found {self.estimator}"
             raise ConfigError(message)
 
     @property
+    def scored_blocks(self) -> tuple[str, ...]:
+        """Blocks that are penalised, or enter as a score."""
+        return tuple(block for block in self.blocks if block not in self.unpenalised)
+
+    @property
+    def scored(self) -> bool:
+        """Whether blocks enter as one score."""
+        return self.combine or self.estimator == "forest"
+
+    @property
     def penalised(self) -> bool:
-        """Whether the fit has a penalty that inner folds choose or calibrate."""
-        return self.estimator == "svm" or any(block not in self.unpenalised for block in self.blocks)
+        """Whether the fit has a penalty or a score that inner folds choose or make."""
+        return self.estimator == "svm" or bool(self.scored_blocks)
 
 
 DEFAULT_BINARY_MODELS = (
@@ -76,76 +113,10 @@ DEFAULT_BINARY_MODELS = (
     BinaryModel("Volume", ("Volume",)),
     BinaryModel("Rad", ("Rad",)),
     BinaryModel("ImRad", ("ImRad",)),
+    BinaryModel("Clinical+Rad", ("Clinical", "Rad")),
     BinaryModel("Clinical+Immune", ("Clinical", "Immune")),
     BinaryModel("Clinical+ImRad", ("Clinical", "ImRad")),
 )
-
-
-@dataclass(frozen=True)
-class _Numbers:
-    """BlockCoding of a block that holds numbers only, without its loop over columns."""
-
-    names: list[str]
-    fill: FloatArray
-
-    @classmethod
-    def learn(cls, table: pd.DataFrame) -> _Numbers:
-        x = _finite(table)
-        empty = np.isnan(x).all(axis=0)
-        fill = np.zeros(x.shape[1])
-        fill[~empty] = np.nanmedian(x[:, ~empty], axis=0)
-        return cls([str(name) for name in table.columns], fill)
-
-    def apply(self, table: pd.DataFrame) -> FloatArray:
-        x = _finite(table)
-        return np.where(np.isnan(x), self.fill, x)
-
-    def to_plain(self) -> list[dict[str, Any]]:
-        pairs = zip(self.names, self.fill, strict=True)
-        return [{"name": name, "kind": "number", "fill": float(fill), "levels": []} for name, fill in pairs]
-
-
-def _finite(table: pd.DataFrame) -> FloatArray:
-    x = table.to_numpy(dtype=float, na_value=np.nan)
-    return np.where(np.isfinite(x), x, np.nan)
-
-
-def _coding(table: pd.DataFrame) -> BlockCoding | _Numbers:
-    if all(pd.api.types.is_numeric_dtype(kind) for kind in set(table.dtypes)):
-        return _Numbers.learn(table)
-    return BlockCoding.learn(table)
-
-
-@dataclass(frozen=True)
-class _Design:
-    codings: dict[str, BlockCoding | _Numbers]
-    kept: dict[str, IntArray]
-    names: list[str]
-    block: list[str]
-    free: BoolArray
-
-    @classmethod
-    def learn(cls, model: BinaryModel, tables: Tables, y: BoolArray) -> _Design:
-        codings: dict[str, BlockCoding | _Numbers] = {}
-        kept: dict[str, IntArray] = {}
-        names: list[str] = []
-        block: list[str] = []
-        for name in model.blocks:
-            coding = _coding(tables[name])
-            columns = np.arange(len(coding.names))
-            if name in model.screening and len(columns) > model.screening[name]:
-                p = screen(y, coding.apply(tables[name]))["p"].to_numpy(dtype=float)
-                columns = np.sort(np.argsort(np.nan_to_num(p, nan=2.0), kind="stable")[: model.screening[name]])
-            codings[name], kept[name] = coding, columns
-            names += [coding.names[j] for j in columns]
-            block += [name] * len(columns)
-        free = np.array([name in model.unpenalised for name in block], dtype=bool)
-        return cls(codings, kept, names, block, free)
-
-    def apply(self, tables: Tables) -> FloatArray:
-        return np.column_stack(
-            [coding.apply(tables[name])[:, self.kept[name]] for name, coding in self.codings.items()]
-        )
 
 
 @dataclass(frozen=True)
@@ -155,7 +126,7 @@ class FittedBinaryModel:
     Attributes
     ----------
     coef : ndarray
-        Log odds ratios on the original scale; 0 where left out.
+        Log odds ratios on the original scale, columns as `names`; 0 where left out.
     intercept : float
     se : ndarray or None
         Of a plain logistic regression.
@@ -164,34 +135,45 @@ class FittedBinaryModel:
     choice : DataFrame or None
         lambda, mean, se, n_selected, chosen.
     notes : list of str
+    score : FittedBinaryModel, FittedForest or None
+        What makes the last column, where blocks enter as a score.
+    training : ndarray
+        Log odds of the training rows, scores out of fold: where a threshold is learnt.
     """
 
     model: BinaryModel
-    design: _Design
+    design: Design
     coef: FloatArray
     intercept: float
     se: FloatArray | None
     penalty: float
     choice: pd.DataFrame | None
     notes: list[str]
+    score: FittedBinaryModel | FittedForest | None = None
+    training: FloatArray = field(default_factory=lambda: np.zeros(0))
 
     @property
     def names(self) -> list[str]:
-        """Coded columns."""
-        return self.design.names
+        """Coded columns, and the score."""
+        return [*self.design.names, *([score_name(self.model)] if self.score is not None else [])]
 
     @property
     def block(self) -> list[str]:
         """Block of each coded column."""
-        return self.design.block
+        return [*self.design.block, *(["+".join(self.model.scored_blocks)] if self.score is not None else [])]
 
     def matrix(self, tables: Tables) -> FloatArray:
         """Return the coded matrix of patients."""
-        return self.design.apply(tables)
+        matrix = self.design.apply(tables)
+        return matrix if self.score is None else np.column_stack([matrix, self.score.value(tables)])
 
     def linear_predictor(self, tables: Tables) -> FloatArray:
         """Return log odds."""
         return np.asarray(self.intercept + self.matrix(tables) @ self.coef)
+
+    def value(self, tables: Tables) -> FloatArray:
+        """Return log odds, or the decision values of a machine that is part of another model."""
+        return self.linear_predictor(tables)
 
     def probability(self, tables: Tables) -> FloatArray:
         """Return predicted probabilities of outcome 1."""
@@ -200,33 +182,30 @@ class FittedBinaryModel:
     def to_plain(self) -> dict[str, Any]:
         """Return all that prediction needs, as plain values and arrays."""
         return {
+            "kind": "linear",
             "name": self.model.name,
             "blocks": list(self.model.blocks),
-            "coding": {name: coding.to_plain() for name, coding in self.design.codings.items()},
-            "columns": {name: [int(j) for j in kept] for name, kept in self.design.kept.items()},
+            **self.design.to_plain(),
             "names": self.names,
             "coef": self.coef,
             "intercept": self.intercept,
             "penalty": self.penalty,
+            "score": {} if self.score is None else self.score.to_plain(),
         }
 
 
-def predict_plain(plain: Mapping[str, Any], tables: Tables) -> FloatArray:
-    """Return the probabilities of a model kept by :meth:`FittedBinaryModel.to_plain`."""
-    parts = [
-        BlockCoding.from_plain(plain["coding"][name]).apply(tables[name])[:, plain["columns"][name]]
-        for name in plain["blocks"]
-    ]
-    return np.asarray(special.expit(plain["intercept"] + np.column_stack(parts) @ np.asarray(plain["coef"])))
+def score_name(model: BinaryModel) -> str:
+    """Return the name of the column that a model's scored blocks become."""
+    return f"{'+'.join(model.scored_blocks)} score"
 
 
-def fit_binary_model(model: BinaryModel, tables: Tables, y: BoolArray, label: IntArray) -> FittedBinaryModel:
+def fit_binary_model(model: BinaryModel, tables: Tables | Rows, y: BoolArray, label: IntArray) -> FittedBinaryModel:
     """Fit coding, screening, penalty and coefficients on training rows.
 
     Parameters
     ----------
     model : BinaryModel
-    tables : mapping of str to DataFrame
+    tables : mapping of str to DataFrame, or Rows
         The training rows of each block.
     y : ndarray of bool, shape (n_train,)
     label : ndarray of int, shape (n_train,)
@@ -235,24 +214,37 @@ def fit_binary_model(model: BinaryModel, tables: Tables, y: BoolArray, label: In
     Raises
     ------
     FitError
-        If a class is empty, in the training rows or without an inner fold, or no column is left.
+        If a class is empty, in the training rows or without an inner fold, or a block has no column.
     """
     _require_classes(y, model.name)
-    design = _Design.learn(model, tables, y)
-    x = design.apply(tables)
-    if x.shape[1] == 0:
+    rows = tables if isinstance(tables, Rows) else Rows.of(tables, model)
+    if not any(rows.tables[name].shape[1] for name in model.blocks):
         message = f"model {model.name}: no column is left in {', '.join(model.blocks)}"
         raise FitError(message)
-    notes: list[str] = []
+    if model.scored:
+        return _with_score(model, rows, y, label)
     if model.estimator == "svm":
-        coef, intercept = _support_vectors(model, design, x, tables, y, label)
-        return FittedBinaryModel(model, design, coef, intercept, None, np.nan, None, notes)
+        machine = _machine(model, rows, y, label)
+        start, slope = _scaling(y, _held_out(model, rows, y, label))
+        coef, intercept = machine.coef * slope, start + slope * machine.intercept
+        return _finished(replace(machine, coef=coef, intercept=intercept), rows)
+    notes: list[str] = []
+    design = Design.learn(model, rows, y)
     if not model.penalised:
-        coef, intercept, se, penalty = _plain(model, x, y, notes)
-        return FittedBinaryModel(model, design, coef, intercept, se, penalty, None, notes)
-    path, step, table = _penalised(model, design, x, tables, y, label, notes)
+        return _finished(_plain(model, design, rows, y, notes), rows)
+    path, step, table = _penalised(model, design, rows, y, label, notes)
+    if model.select:
+        kept = design.free | (path.coef[:, step] != 0)
+        fitted = _plain(model, design.only(kept), rows, y, notes)
+        return _finished(replace(fitted, choice=table, penalty=float(path.lambdas[step])), rows)
     coef, intercept = path.coef[:, step].copy(), float(path.intercept[step])
-    return FittedBinaryModel(model, design, coef, intercept, None, float(path.lambdas[step]), table, notes)
+    return _finished(
+        FittedBinaryModel(model, design, coef, intercept, None, float(path.lambdas[step]), table, notes), rows
+    )
+
+
+def _finished(fitted: FittedBinaryModel, rows: Rows) -> FittedBinaryModel:
+    return replace(fitted, training=fitted.linear_predictor(rows.tables))
 
 
 def _require_classes(y: BoolArray, name: str, where: str = "the training patients") -> None:
@@ -262,9 +254,17 @@ def _require_classes(y: BoolArray, name: str, where: str = "the training patient
         raise FitError(message)
 
 
-def _plain(
+def _plain(model: BinaryModel, design: Design, rows: Rows, y: BoolArray, notes: list[str]) -> FittedBinaryModel:
+    coef, intercept, se, penalty = _logistic(model, design.apply(rows.tables), y, notes)
+    return FittedBinaryModel(model, design, coef, intercept, se, penalty, None, notes)
+
+
+def _logistic(
     model: BinaryModel, x: FloatArray, y: BoolArray, notes: list[str]
 ) -> tuple[FloatArray, float, FloatArray | None, float]:
+    if x.shape[1] == 0:
+        notes.append(f"{model.name}: no column passed, so everybody gets the same probability")
+        return np.zeros(0), float(special.logit(y.mean())), np.zeros(0), np.nan
     varies = np.ptp(x, axis=0) > 0
     coef, se = np.zeros(x.shape[1]), np.full(x.shape[1], np.nan)
     reason = ""
@@ -300,21 +300,15 @@ def _path(model: BinaryModel, free: BoolArray, x: FloatArray, y: BoolArray, note
 
 
 def _penalised(
-    model: BinaryModel,
-    design: _Design,
-    x: FloatArray,
-    tables: Tables,
-    y: BoolArray,
-    label: IntArray,
-    notes: list[str],
+    model: BinaryModel, design: Design, rows: Rows, y: BoolArray, label: IntArray, notes: list[str]
 ) -> tuple[PenalisedPath, int, pd.DataFrame]:
-    path = _path(model, design.free, x, y, notes)
+    path = _path(model, design.free, design.apply(rows.tables), y, notes)
 
     def scores(kept: IntArray) -> FloatArray:
-        inside = {name: tables[name].iloc[kept] for name in model.blocks}
-        own = _Design.learn(model, inside, y[kept])
-        coef, intercept = _path(model, own.free, own.apply(inside), y[kept], notes).at(path.lambdas)
-        return np.asarray(intercept + own.apply(tables) @ coef)
+        inside = rows.take(kept)
+        own = Design.learn(model, inside, y[kept])
+        coef, intercept = _path(model, own.free, own.apply(inside.tables), y[kept], notes).at(path.lambdas)
+        return np.asarray(intercept + own.apply(rows.tables) @ coef)
 
     deviance, size = [], []
     for out, value in _inner(model, y, label, scores):
@@ -331,40 +325,74 @@ def _penalised(
 
 def _inner(
     model: BinaryModel, y: BoolArray, label: IntArray, scores: Callable[[IntArray], FloatArray]
-) -> list[tuple[BoolArray, FloatArray]]:
-    parts = []
+) -> Iterator[tuple[BoolArray, FloatArray]]:
     for fold in np.unique(label):
         out = label == fold
         _require_classes(y[~out], model.name, f"patients outside inner fold {fold}")
-        parts.append((out, scores(np.flatnonzero(~out))))
-    return parts
+        yield out, scores(np.flatnonzero(~out))
 
 
-def _support_vectors(
-    model: BinaryModel, design: _Design, x: FloatArray, tables: Tables, y: BoolArray, label: IntArray
-) -> tuple[FloatArray, float]:
+def _raw(model: BinaryModel, rows: Rows, y: BoolArray, label: IntArray) -> FittedBinaryModel | FittedForest:
+    """Fit what makes a score: a machine's decision values, a forest's votes or a lasso's log odds."""
+    if model.estimator == "forest":
+        return fit_forest(model, rows, y)
+    return _machine(model, rows, y, label) if model.estimator == "svm" else fit_binary_model(model, rows, y, label)
+
+
+def _held_out(model: BinaryModel, rows: Rows, y: BoolArray, label: IntArray) -> FloatArray:
+    """Return each row's value by the fit without its inner fold."""
+    held = np.zeros(len(y))
+
+    def values(kept: IntArray) -> FloatArray:
+        rest = label[kept]
+        if len(np.unique(rest)) < 2:
+            # Two inner folds leave one; its rows are dealt anew, class by class.
+            order = np.argsort(y[kept], kind="stable")
+            rest = np.empty(len(kept), dtype=np.intp)
+            rest[order] = np.arange(len(kept)) % 3
+        return _raw(model, rows.take(kept), y[kept], rest).value(rows.tables)
+
+    for out, value in _inner(model, y, label, values):
+        held[out] = value[out]
+    return held
+
+
+def _machine(model: BinaryModel, rows: Rows, y: BoolArray, label: IntArray) -> FittedBinaryModel:
+    """Fit a linear support vector machine; its coefficients give decision values, not log odds."""
     from sklearn.svm import SVC
 
-    def machine(columns: FloatArray, classes: BoolArray) -> tuple[FloatArray, float]:
-        mean, sd = columns.mean(axis=0), columns.std(axis=0)
-        scale = np.where(sd > 0, sd, 1.0)
-        fitted = SVC(kernel="linear", C=1.0, class_weight="balanced").fit((columns - mean) / scale, classes)
-        weight = fitted.coef_[0] / scale
-        return np.asarray(weight), float(fitted.intercept_[0] - weight @ mean)
+    notes: list[str] = []
+    design, table, penalty = Design.learn(model, rows, y), None, np.nan
+    if model.select:
+        path, step, table = _penalised(model, design, rows, y, label, notes)
+        design, penalty = design.only(design.free | (path.coef[:, step] != 0)), float(path.lambdas[step])
+    x = design.apply(rows.tables)
+    if x.shape[1] == 0:
+        notes.append(f"{model.name}: no column passed, so everybody gets the same probability")
+        return FittedBinaryModel(model, design, np.zeros(0), 0.0, None, penalty, table, notes)
+    mean, sd = x.mean(axis=0), x.std(axis=0)
+    scale = np.where(sd > 0, sd, 1.0)
+    fitted = SVC(kernel="linear", C=1.0, class_weight="balanced").fit((x - mean) / scale, y)
+    weight = np.asarray(fitted.coef_[0] / scale)
+    offset = float(fitted.intercept_[0] - weight @ mean)
+    return FittedBinaryModel(model, design, weight, offset, None, penalty, table, notes)
 
-    def scores(kept: IntArray) -> FloatArray:
-        inside = {name: tables[name].iloc[kept] for name in model.blocks}
-        own = _Design.learn(model, inside, y[kept])
-        weight, offset = machine(own.apply(inside), y[kept])
-        return np.asarray(own.apply(tables) @ weight + offset)
 
-    held = np.zeros(len(y))
-    for out, value in _inner(model, y, label, scores):
-        held[out] = value[out]
-    weight, offset = machine(x, y)
-    slope, start = 1.0, 0.0
-    if np.ptp(held) > 0:
-        scaling = fit_logistic(y, held)
-        if not scaling.separated:
-            start, slope = float(scaling.coef[0]), max(float(scaling.coef[1]), 0.0)
-    return weight * slope, start + slope * offset
+def _scaling(y: BoolArray, held: FloatArray) -> tuple[float, float]:
+    """Return intercept and slope that turn held-out decision values into log odds; never a falling slope."""
+    if np.ptp(held) == 0:
+        return float(special.logit(y.mean())), 0.0
+    scaling = fit_logistic(y, held)
+    return (0.0, 1.0) if scaling.separated else (float(scaling.coef[0]), max(float(scaling.coef[1]), 0.0))
+
+
+def _with_score(model: BinaryModel, rows: Rows, y: BoolArray, label: IntArray) -> FittedBinaryModel:
+    sub = replace(model, blocks=model.scored_blocks, unpenalised=(), combine=False, cuts=())
+    free = tuple(name for name in model.blocks if name in model.unpenalised)
+    score, held = _raw(sub, rows, y, label), _held_out(sub, rows, y, label)
+    design = Design.learn(model, rows, y, free)
+    notes = list(score.notes) if isinstance(score, FittedBinaryModel) else []
+    x = np.column_stack([design.apply(rows.tables), held])
+    coef, intercept, se, penalty = _logistic(model, x, y, notes)
+    training = np.asarray(intercept + x @ coef)
+    return FittedBinaryModel(model, design, coef, intercept, se, penalty, None, notes, score, training)

@@ -16,14 +16,17 @@ from imrad.evaluation.net_benefit import decision_curve, reclassification
 from imrad.evaluation.outcomes import BoolArray, FloatArray
 from imrad.evaluation.roc import auc
 from imrad.exceptions import FitError
+from imrad.survival import binary_views as views
 from imrad.survival.binary_tasks import GRID, INDICES, THRESHOLDS, BinaryData, _curve, _indices
 from imrad.survival.fusion_tasks import IMRAD, Task
 from imrad.survival.nomogram import binary_nomogram
 from imrad.survival.univariable import univariable_table
 
+IntArray = np.ndarray[Any, np.dtype[np.intp]]
+
 __all__ = ["EVENTS_PER_CANDIDATE", "FinishedBinary", "summarise_binary"]
 
-CANDIDATE, REFERENCE = "Clinical+ImRad", "Clinical"
+CANDIDATES, REFERENCE = ("Clinical+ImRad", "Clinical+Rad"), "Clinical"
 EVENTS_PER_CANDIDATE = 10
 
 
@@ -72,26 +75,46 @@ class FinishedBinary:
         """Return n_test / n_train of the outer folds."""
         return 1 / (len(self.data.folds(self.data.splits.repeats[0])) - 1)
 
+    @property
+    def question(self) -> tuple[str, str]:
+        """Return the two models whose difference is the verdict."""
+        if self.data.question is not None:
+            return self.data.question
+        fullest = next((name for name in CANDIDATES if name in self.fitted), CANDIDATES[0])
+        return fullest, REFERENCE
+
     def pooled(self, name: str) -> tuple[BoolArray, FloatArray, BoolArray]:
         """Return outcomes, outer-fold probabilities and calls of the first repeat's test patients."""
+        return self.first_repeat(name)[1:]
+
+    def first_repeat(self, name: str) -> tuple[IntArray, BoolArray, FloatArray, BoolArray]:
+        """Return rows, outcomes, outer-fold probabilities and calls of the first repeat's test patients."""
         first = f"r{self.data.splits.repeats[0]}/"
         parts = [(fold, part) for fold, part in self.outer(name) if fold.startswith(first)]
         rows = np.concatenate([self.data.fold(fold).test for fold, _ in parts])
         order = np.argsort(rows, kind="stable")
         probability = np.concatenate([part["probability"] for _, part in parts])[order]
         positive = np.concatenate([part["positive"] for _, part in parts])[order]
-        return self.data.outcome[rows[order]], probability, np.asarray(positive, dtype=bool)
+        return rows[order], self.data.outcome[rows[order]], probability, np.asarray(positive, dtype=bool)
 
 
 def summarise_binary(done: FinishedBinary) -> dict[str, Any]:
     """Return every table of a BinaryResult, and its verdict."""
+    coefficients = _coefficients(done)
     return {
         "models": _models(done),
-        "coefficients": _coefficients(done),
+        "coefficients": coefficients,
         "probability": _probability(done),
         "folds": _folds(done),
         "pairs": _pairs(done),
-        "operating": _operating(done),
+        "operating": views.operating(done),
+        "roc": views.roc(done),
+        "score_ks": views.score_ks(done),
+        "score_histogram": views.score_histogram(done),
+        "subgroups": views.subgroups(done),
+        "explanations": views.explanations(done),
+        "multivariable": views.multivariable(done, coefficients),
+        "matched_pair": views.matched_pair(done, done.data.matched_on, done.question[0]),
         "indices": _index_table(done),
         "calibration": _calibration(done),
         "net_benefit": _net_benefit(done),
@@ -281,40 +304,6 @@ def _pairs(done: FinishedBinary) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-def _operating(done: FinishedBinary) -> pd.DataFrame:
-    """Sensitivity and the rest at Youden's cut of each training part, and at the whole cohort's own cut."""
-    rows = []
-    for name in done.fitted:
-        whole = done.whole(name)
-        y = done.data.outcome[done.data.usable]
-        observed, _, called = done.pooled(name)
-        kinds = (("apparent", y, whole["probability"] > whole["threshold"]), ("outer", observed, called))
-        for kind, truth, positive in kinds:
-            tp, fp = int((truth & positive).sum()), int((~truth & positive).sum())
-            fn, tn = int((truth & ~positive).sum()), int((~truth & ~positive).sum())
-            rows.append(
-                {
-                    "model": name,
-                    "kind": kind,
-                    "threshold": whole["threshold"] if kind == "apparent" else np.nan,
-                    "sensitivity": _share(tp, tp + fn),
-                    "specificity": _share(tn, tn + fp),
-                    "ppv": _share(tp, tp + fp),
-                    "npv": _share(tn, tn + fn),
-                    "accuracy": _share(tp + tn, len(truth)),
-                    "tp": tp,
-                    "fp": fp,
-                    "tn": tn,
-                    "fn": fn,
-                }
-            )
-    return pd.DataFrame(rows)
-
-
-def _share(part: int, whole: int) -> float:
-    return part / whole if whole else float("nan")
-
-
 def _index_table(done: FinishedBinary) -> pd.DataFrame:
     """val.prob's figures: apparent, bootstrap-corrected, and of the pooled outer predictions."""
     rows = []
@@ -390,6 +379,8 @@ def _nomograms(done: FinishedBinary) -> dict[str, Any]:
     out = {}
     for name in done.fitted:
         whole = done.whole(name)
+        cuts = zip(whole["names"], np.asarray(whole["cuts"], dtype=float), strict=False)
+        sides = {column: [f"up to {cut:.4g}", f"above {cut:.4g}"] for column, cut in cuts if np.isfinite(cut)}
         try:
             found = binary_nomogram(
                 whole["names"],
@@ -397,37 +388,41 @@ def _nomograms(done: FinishedBinary) -> dict[str, Any]:
                 whole["matrix"],
                 intercept=whole["intercept"],
                 outcome=done.data.endpoint,
-                labels=_steps(whole["final"]),
+                labels=_steps(whole["final"]) | sides,
             )
         except FitError:
             continue
-        out[name] = found.to_plain()
+        tables = {"axes": found.axes(), "outcome_axes": found.outcome_axes(), "totals": found.totals()}
+        out[name] = found.to_plain() | {key: table.to_dict("records") for key, table in tables.items()}
     return out
 
 
 def _verdict(done: FinishedBinary) -> dict[str, Any]:
     data = done.data
+    candidate, reference = done.question
     out: dict[str, Any] = {
         "endpoint": data.endpoint,
-        "model": CANDIDATE,
-        "reference": REFERENCE,
+        "model": candidate,
+        "reference": reference,
         "n": int(data.usable.sum()),
         "n_positive": int(data.outcome[data.usable].sum()),
     }
-    absent = [name for name in (REFERENCE, CANDIDATE) if name not in done.fitted]
+    absent = [name for name in (reference, candidate) if name not in done.fitted]
     if absent:
         why = "; ".join(f"{name}: {done.failure(name) if name in done.names else 'not asked for'}" for name in absent)
         return out | {"status": "not_answered", "sentence": f"Not answered for {data.endpoint}: {why}."}
-    gap = done.values(CANDIDATE, "auc") - done.values(REFERENCE, "auc")
+    gap = done.values(candidate, "auc") - done.values(reference, "auc")
     found = corrected_interval(gap, test_share=done.test_share)
     status = "adds" if found.low > 0 else "worse" if found.high < 0 else "not_shown"
+    more = "Imaging" if candidate in CANDIDATES else candidate
+    known = "the clinical variables" if reference == REFERENCE else reference
     words = {
-        "adds": "Imaging adds to the clinical variables",
-        "worse": "Imaging makes prediction by the clinical variables worse",
-        "not_shown": "It is not shown that imaging adds to the clinical variables",
+        "adds": f"{more} adds to {known}",
+        "worse": f"{more} predicts worse than {known}" if more == candidate else f"{more} makes {known} predict worse",
+        "not_shown": f"It is not shown that {more if more == candidate else 'imaging'} adds to {known}",
     }[status]
     sentence = (
-        f"{words} for {data.endpoint}: AUC of {CANDIDATE} minus {REFERENCE} in the outer folds is {found.mean:+.3f} "
+        f"{words} for {data.endpoint}: AUC of {candidate} minus {reference} in the outer folds is {found.mean:+.3f} "
         f"(95 % interval {found.low:+.3f} to {found.high:+.3f}, p = {found.p:.2f}); {out['n']} patients, "
         f"{out['n_positive']} with the outcome, {found.n} outer folds."
     )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy import special
 
+from imrad import content
 from imrad.evaluation import CrossFitted, Fold, Ledger, SplitTable
 from imrad.evaluation.bootstrap import resample_indices
 from imrad.evaluation.calibration import calibration_indices, smooth_calibration
@@ -15,6 +17,9 @@ from imrad.evaluation.net_benefit import net_benefit
 from imrad.evaluation.outcomes import BoolArray, FloatArray
 from imrad.evaluation.roc import auc, youden
 from imrad.exceptions import FitError
+from imrad.seeds import generator
+from imrad.survival.binary_design import Rows
+from imrad.survival.binary_forest import FittedForest
 from imrad.survival.binary_models import BinaryModel, FittedBinaryModel, fit_binary_model
 from imrad.survival.fusion_tasks import IMRAD, Task, _scores
 from imrad.survival.penalty_choice import balanced_folds
@@ -38,6 +43,12 @@ class BinaryData:
         Patients with a known outcome; the others are in no fit and in no score.
     tables : dict of str to DataFrame
         The blocks, except ImRad.
+    subgroups : DataFrame or None
+        Patients x categories.
+    matched_on : str
+        Block in which the two patients of the matched pair are alike.
+    question : tuple of str or None
+        Candidate and reference of the verdict; else chosen by what was fitted.
     """
 
     endpoint: str
@@ -49,6 +60,9 @@ class BinaryData:
     phenotype: CrossFitted | None
     models: tuple[BinaryModel, ...]
     seed: int
+    subgroups: pd.DataFrame | None = None
+    matched_on: str = "Clinical"
+    question: tuple[str, str] | None = None
 
     def model(self, name: str) -> BinaryModel:
         """Return a model by name."""
@@ -79,7 +93,7 @@ class BinaryData:
 
 def run_binary_task(data: BinaryData, task: Task) -> dict[str, Any]:
     """Run one task; a model that cannot be fitted comes back with its reason."""
-    runners = {"outer": _outer, "all": _whole, "bootstrap": _bootstrap}
+    runners = {"outer": _outer, "canary": _canary, "all": _whole, "bootstrap": _bootstrap}
     try:
         return runners[task.kind](data, task)
     except FitError as error:
@@ -93,7 +107,7 @@ def _outer(data: BinaryData, task: Task) -> dict[str, Any]:
         train[IMRAD], test[IMRAD] = _scores(data.phenotype, fold, data.patients)
     ledger = Ledger(data.patients)
     fitted = _fit(data, model, train, fold.train, data.inner_labels(fold), fold.name, ledger)
-    threshold = _youden_threshold(data.outcome[fold.train], fitted.probability(train))
+    threshold = _youden_threshold(data.outcome[fold.train], special.expit(fitted.training))
     probability, y = fitted.probability(test), data.outcome[fold.test]
     out = {
         "auc": float(auc(y, fitted.linear_predictor(test))),
@@ -102,9 +116,44 @@ def _outer(data: BinaryData, task: Task) -> dict[str, Any]:
         "probability": probability,
         "linear_predictor": fitted.linear_predictor(test),
         "positive": probability > threshold,
+        "state": content.digest(fitted.to_plain()),
         "ledger": ledger.to_plain(),
     }
     return out | _described(fitted)
+
+
+def _canary(data: BinaryData, task: Task) -> dict[str, Any]:
+    """Fit an outer fold whose held-out rows and outcomes are noise; what was learnt must be as before."""
+    model, fold = data.model(task.model), data.fold(task.fold)
+    rng = generator(data.seed, "binary/canary", model.name)
+    held = np.zeros(len(data.patients), dtype=bool)
+    held[fold.test] = True
+    outcome = np.where(held, rng.random(len(held)) < 0.5, data.outcome)
+    tables = dict(data.tables)
+    for name in model.blocks:
+        if name != IMRAD:
+            tables[name] = _with_noise(tables[name], held, rng)
+    probe = replace(data, outcome=outcome, tables=tables)
+    train = probe.blocks(model, fold.train)
+    if IMRAD in model.blocks:
+        train[IMRAD], _ = _scores(data.phenotype, fold, data.patients)
+    fitted = fit_binary_model(model, train, outcome[fold.train], data.inner_labels(fold))
+    return {"state": content.digest(fitted.to_plain())}
+
+
+def _with_noise(table: pd.DataFrame, held: BoolArray, rng: np.random.Generator) -> pd.DataFrame:
+    """Return a table whose held-out rows are other numbers, or other patients' categories."""
+    if all(pd.api.types.is_numeric_dtype(kind) for kind in set(table.dtypes)):
+        values = table.to_numpy(dtype=float, na_value=np.nan).copy()
+        values[held] = rng.normal(size=(int(held.sum()), values.shape[1])) * 1e3
+        return pd.DataFrame(values, index=table.index, columns=table.columns)
+    out = table.copy()
+    for name in table.columns:
+        if pd.api.types.is_numeric_dtype(table[name].dtype):
+            out[name] = table[name].astype(float).mask(held, rng.normal(0, 1e3))
+        else:
+            out[name] = table[name].where(~held, rng.permutation(table[name].to_numpy()))
+    return out
 
 
 def _whole(data: BinaryData, task: Task) -> dict[str, Any]:
@@ -123,19 +172,28 @@ def _whole(data: BinaryData, task: Task) -> dict[str, Any]:
     ledger = Ledger(data.patients)
     fitted = _fit(data, model, tables, rows, outer[rows], "all", ledger)
     y, probability, matrix = data.outcome[rows], fitted.probability(tables), fitted.matrix(tables)
+    threshold = _youden_threshold(y, special.expit(fitted.training))
     out = {
         "probability": probability,
-        "threshold": _youden_threshold(y, probability),
+        "threshold": threshold,
         "indices": _indices(y, probability),
         "calibration": _curve(y, probability),
         "net_benefit": net_benefit(y, probability, THRESHOLDS),
         "matrix": matrix,
         "scale": matrix.std(axis=0),
         "choice": fitted.choice,
-        "final": fitted.to_plain(),
+        "final": fitted.to_plain() | {"threshold": threshold},
         "ledger": ledger.to_plain(),
     }
+    if isinstance(fitted.score, FittedForest):
+        out["forest"] = _votes_explained(fitted.score, tables)
     return out | _described(fitted)
+
+
+def _votes_explained(forest: FittedForest, tables: dict[str, pd.DataFrame]) -> dict[str, Any]:
+    """Return the Shapley values of a forest's share of votes for the patients it was grown on."""
+    matrix = forest.matrix(tables)
+    return {"inputs": forest.inputs, "matrix": matrix, "shap": forest.shapley(matrix)}
 
 
 def _bootstrap(data: BinaryData, task: Task) -> dict[str, Any]:
@@ -150,14 +208,14 @@ def _bootstrap(data: BinaryData, task: Task) -> dict[str, Any]:
         for name, size in (("indices", len(INDICES)), ("calibration", len(GRID)), ("net_benefit", len(THRESHOLDS)))
     }
     out["left_out"] = np.full(n, np.nan)
+    ranked = Rows.of(tables, model)
     drawn = resample_indices(len(rows), n, seed=data.seed, name="binary/bootstrap", first=task.first)
     for number, chosen in enumerate(drawn):
         # Copies of one patient share a fold, or the penalty would be chosen on seen patients.
         unique = np.unique(chosen)
         share = balanced_folds(y[unique], folds, data.seed, "binary/bootstrap", task.first + number)
-        part = {name: table.iloc[chosen] for name, table in tables.items()}
         try:
-            fitted = fit_binary_model(model, part, y[chosen], share[np.searchsorted(unique, chosen)])
+            fitted = fit_binary_model(model, ranked.take(chosen), y[chosen], share[np.searchsorted(unique, chosen)])
         except FitError:
             continue
         probability = fitted.probability(tables)
@@ -192,9 +250,22 @@ def _fit(
             # On the whole cohort the penalty is chosen in the outer folds of the first repeat.
             where = f"{fold}/i{number}" if fold != "all" else "all"
             ledger.record(stage="survival", step=f"{step}/penalty", fold=where, rows=rows[label != number])
+    if model.scored or model.estimator == "svm":
+        _record_scores(data, model, step, rows, label, fold, ledger)
     if IMRAD in model.blocks and data.phenotype is not None:
         _record_inputs(data, f"survival:{fold}:{step}/{model.estimator}", rows, fold, ledger)
     return fit_binary_model(model, tables, y, label)
+
+
+def _record_scores(
+    data: BinaryData, model: BinaryModel, step: str, rows: IntArray, label: IntArray, fold: str, ledger: Ledger
+) -> None:
+    """Record the fits whose held-out values a model trains on."""
+    for number in np.unique(label):
+        # On the whole cohort the inner folds are the outer folds of the first repeat.
+        where = f"{fold}/i{number}" if fold != "all" else f"r{data.splits.repeats[0]}/o{number}"
+        producer = ledger.record(stage="survival", step=f"{step}/score", fold=where, rows=rows[label != number])
+        ledger.use(consumer=f"survival:{fold}:{step}/{model.estimator}", producer=producer, rows=rows[label == number])
 
 
 def _record_inputs(data: BinaryData, consumer: str, rows: IntArray, fold: str, ledger: Ledger) -> None:
@@ -234,6 +305,7 @@ def _curve(y: BoolArray, probability: FloatArray) -> FloatArray:
 def _described(fitted: FittedBinaryModel) -> dict[str, Any]:
     return {
         "names": fitted.names,
+        "cuts": fitted.design.cuts,
         "block": fitted.block,
         "coef": fitted.coef,
         "intercept": fitted.intercept,

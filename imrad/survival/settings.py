@@ -2,9 +2,35 @@
 
 from __future__ import annotations
 
+from typing import Any, Literal
+
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["SurvivalSettings"]
+__all__ = ["ResponseModelSettings", "SurvivalSettings"]
+
+
+class ResponseModelSettings(BaseModel):
+    """A model of a binary endpoint; every key is an attribute of :class:`imrad.survival.BinaryModel`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    blocks: tuple[str, ...] = Field(min_length=1, description="Blocks of predictors, such as Clinical and Rad.")
+    unpenalised: tuple[str, ...] = Field(("Clinical", "Volume"), description="Blocks that enter without penalty.")
+    screening: dict[str, float] = Field(
+        {"Rad": 30},
+        description="Columns kept of a block by the rank-sum test: how many, or the p (below 1) to be below.",
+    )
+    choice: Literal["min", "1se"] = Field("min", description="Rule for the lasso's penalty.")
+    l1_ratio: float = Field(1.0, gt=0, le=1, description="1 for the lasso, below for the elastic net.")
+    estimator: Literal["logistic", "svm", "forest"] = Field("logistic", description="What is fitted.")
+    select: bool = Field(False, description="Let the lasso choose columns first.")
+    combine: bool = Field(False, description="Let the penalised blocks enter as one score.")
+    components: int = Field(0, ge=0, description="Principal components that a forest grows on.")
+    cuts: tuple[str, ...] = Field((), description="Columns cut at Youden's point of the training patients.")
+
+    def parameters(self) -> dict[str, Any]:
+        """Return the arguments of :class:`imrad.survival.BinaryModel`, but for the name."""
+        return self.model_dump()
 
 
 class SurvivalSettings(BaseModel):
@@ -19,4 +45,10 @@ class SurvivalSettings(BaseModel):
     )
     comparison_models: bool = Field(
         False, description="Also fit gradient boosting and a survival forest, for comparison."
+    )
+    response_models: dict[str, ResponseModelSettings] = Field(
+        default_factory=dict, description="Models of binary endpoints: NAME: how; else Clinical, Volume, Rad and more."
+    )
+    response_question: tuple[str, str] | None = Field(
+        None, description="The two response models whose difference is the verdict: candidate and reference."
     )

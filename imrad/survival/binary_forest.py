@@ -1,0 +1,202 @@
+"""A random forest on the principal components of wide blocks, kept as plain arrays."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import pandas as pd
+from scipy import special
+
+from imrad.evaluation.outcomes import BoolArray, FloatArray
+from imrad.seeds import generator
+from imrad.survival.design import BlockCoding
+
+if TYPE_CHECKING:
+    from imrad.survival.binary_design import Rows
+    from imrad.survival.binary_models import BinaryModel
+
+__all__ = ["Components", "FittedForest", "fit_forest"]
+
+TREES = 500
+LEAST_LEAF = 3
+
+_ARRAYS = ("left", "right", "feature", "threshold", "share", "weight", "start")
+
+
+@dataclass(frozen=True)
+class Components:
+    """Standardised columns turned to their first principal components, learnt on training rows.
+
+    Attributes
+    ----------
+    mean, scale : ndarray, shape (n_columns,)
+    axes : ndarray, shape (n_components, n_columns)
+        Empty where columns are used as they are.
+    explained : ndarray, shape (n_components,)
+        Share of the variance.
+    """
+
+    mean: FloatArray
+    scale: FloatArray
+    axes: FloatArray
+    explained: FloatArray
+
+    @classmethod
+    def learn(cls, x: FloatArray, n_components: int) -> Self:
+        """Learn means, spreads and, where a number of components is given, their directions."""
+        mean, sd = x.mean(axis=0), x.std(axis=0)
+        scale = np.where(sd > 0, sd, 1.0)
+        if not n_components:
+            return cls(mean, scale, np.zeros((0, x.shape[1])), np.zeros(0))
+        _, size, axes = np.linalg.svd((x - mean) / scale, full_matrices=False)
+        n = min(n_components, max(int((size > 1e-9 * max(size[0], 1e-300)).sum()), 1))
+        axes = axes[:n]
+        # The sign of a component means nothing: its largest weight is made positive.
+        axes = axes * np.sign(axes[np.arange(n), np.abs(axes).argmax(axis=1)])[:, None]
+        return cls(mean, scale, axes, size[:n] ** 2 / max(float((size**2).sum()), 1e-300))
+
+    def apply(self, x: FloatArray) -> FloatArray:
+        """Return components, or standardised columns where there are none."""
+        z = (x - self.mean) / self.scale
+        return np.asarray(z @ self.axes.T if len(self.axes) else z)
+
+
+@dataclass(frozen=True)
+class FittedForest:
+    """A forest over blocks, whose value is the log odds of the share of its votes.
+
+    Attributes
+    ----------
+    codings : dict of str to BlockCoding
+    components : Components
+    trees : dict of str to ndarray
+        Nodes of all trees, one after another: left, right, feature, threshold, share (of outcome 1), weight
+        (of training patients); and where each tree starts.
+    """
+
+    codings: dict[str, BlockCoding]
+    components: Components
+    trees: dict[str, np.ndarray[Any, Any]]
+
+    @property
+    def inputs(self) -> list[str]:
+        """Names of what the trees split on."""
+        if len(self.components.axes):
+            return [f"PC{number + 1}" for number in range(len(self.components.axes))]
+        return [name for coding in self.codings.values() for name in coding.names]
+
+    def matrix(self, tables: Mapping[str, pd.DataFrame]) -> FloatArray:
+        """Return what the trees split on, shape (n_patients, n_inputs)."""
+        return self.components.apply(_stacked(self.codings, tables))
+
+    def value(self, tables: Mapping[str, pd.DataFrame]) -> FloatArray:
+        """Return the log odds of the mean share of outcome 1 in the leaves."""
+        share = self.votes(self.matrix(tables))
+        edge = 0.5 / (len(self.trees["start"]) + 1)
+        return np.asarray(special.logit(np.clip(share, edge, 1 - edge)))
+
+    def votes(self, x: FloatArray) -> FloatArray:
+        """Return the mean share of outcome 1 in the leaves."""
+        # The trees were grown on single precision and compare in it.
+        single = np.asarray(x, dtype=np.float32)
+        total = np.zeros(len(single))
+        at_rows = np.arange(len(single))
+        for start in self.trees["start"]:
+            node = np.full(len(single), int(start))
+            while True:
+                inner = self.trees["left"][node] >= 0
+                if not inner.any():
+                    break
+                feature = np.where(inner, self.trees["feature"][node], 0)
+                goes_left = single[at_rows, feature] <= self.trees["threshold"][node]
+                below = np.where(goes_left, self.trees["left"][node], self.trees["right"][node])
+                node = np.where(inner, start + below, node)
+            total += self.trees["share"][node]
+        return np.asarray(total / len(self.trees["start"]))
+
+    def shapley(self, x: FloatArray) -> FloatArray:
+        """Return Shapley values of the share of votes, shape (n_patients, n_inputs); doi:10.1038/s42256-019-0138-9.
+
+        A tree's own patients are the background, so the values of one patient and the mean add up to its votes.
+        """
+        with warnings.catch_warnings():
+            # shap sets up colours for plots that are not drawn here, by functions that are on their way out.
+            warnings.filterwarnings("ignore", category=PendingDeprecationWarning)
+            warnings.filterwarnings("ignore", category=DeprecationWarning)
+            import shap
+
+        single = {"features": self.trees["feature"], "thresholds": self.trees["threshold"]}
+        trees = []
+        ends = [*self.trees["start"][1:], len(self.trees["left"])]
+        for start, end in zip(self.trees["start"], ends, strict=True):
+            part = slice(int(start), int(end))
+            trees.append(
+                {
+                    "children_left": self.trees["left"][part],
+                    "children_right": self.trees["right"][part],
+                    "children_default": self.trees["left"][part],
+                    **{name: values[part] for name, values in single.items()},
+                    "values": self.trees["share"][part, None] / len(self.trees["start"]),
+                    "node_sample_weight": self.trees["weight"][part],
+                }
+            )
+        explained = shap.TreeExplainer({"trees": trees}).shap_values(np.asarray(x, dtype=np.float32))
+        return np.asarray(explained, dtype=float).reshape(x.shape)
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return all that prediction needs, as plain values and arrays."""
+        return {
+            "kind": "forest",
+            "blocks": list(self.codings),
+            "coding": {name: coding.to_plain() for name, coding in self.codings.items()},
+            "mean": self.components.mean,
+            "scale": self.components.scale,
+            "axes": self.components.axes,
+            "explained": self.components.explained,
+            **self.trees,
+        }
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> Self:
+        """Rebuild a forest from :meth:`to_plain`."""
+        parts = (np.asarray(plain[name], dtype=float) for name in ("mean", "scale", "axes", "explained"))
+        return cls(
+            {str(name): BlockCoding.from_plain(plain["coding"][name]) for name in plain["blocks"]},
+            Components(*parts),
+            {name: np.asarray(plain[name]) for name in _ARRAYS},
+        )
+
+
+def _stacked(codings: Mapping[str, BlockCoding], tables: Mapping[str, pd.DataFrame]) -> FloatArray:
+    # Sums, and so the last bits, depend on the order in memory: it is always the same.
+    return np.ascontiguousarray(np.column_stack([coding.apply(tables[name]) for name, coding in codings.items()]))
+
+
+def fit_forest(model: BinaryModel, rows: Rows, y: BoolArray) -> FittedForest:
+    """Fit components and a forest on training rows."""
+    from sklearn.ensemble import RandomForestClassifier
+
+    codings = {name: BlockCoding.learn(rows.tables[name]) for name in model.blocks}
+    x = _stacked(codings, rows.tables)
+    components = Components.learn(x, model.components)
+    seed = int(generator(model.seed, "binary/forest", model.name).integers(2**31 - 1))
+    forest = RandomForestClassifier(n_estimators=TREES, min_samples_leaf=LEAST_LEAF, random_state=seed, n_jobs=1)
+    forest.fit(components.apply(x), y)
+    column = list(forest.classes_).index(True)
+    grown = [tree.tree_ for tree in forest.estimators_]
+    sizes = [tree.node_count for tree in grown]
+    share = [tree.value[:, 0, column] / tree.value[:, 0, :].sum(axis=1) for tree in grown]
+    trees = {
+        "left": np.concatenate([tree.children_left for tree in grown]),
+        "right": np.concatenate([tree.children_right for tree in grown]),
+        "feature": np.concatenate([tree.feature for tree in grown]),
+        "threshold": np.concatenate([tree.threshold for tree in grown]),
+        "share": np.concatenate(share),
+        "weight": np.concatenate([tree.weighted_n_node_samples for tree in grown]),
+        "start": np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64),
+    }
+    return FittedForest(codings, components, trees)
