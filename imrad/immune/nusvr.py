@@ -20,7 +20,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
+
+from imrad.compiled import compiled
 
 __all__ = ["solve_many"]
 
@@ -65,7 +66,7 @@ def solve_many(
     return weights.swapaxes(0, 1), certified.T
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[misc]
+@compiled(nogil=True, error_model="numpy")
 def _solve_all(x, y, starts, nu, cost, weights, certified):  # type: ignore[no-untyped-def]
     finished = np.empty(x.shape[1])
     for row in range(y.shape[0]):
@@ -75,7 +76,7 @@ def _solve_all(x, y, starts, nu, cost, weights, certified):  # type: ignore[no-u
                 weights[row, a] = finished[a]
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz", "arcp"})  # type: ignore[misc]
+@compiled(nogil=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz", "arcp"})
 def _products(x, inverse, matrix):  # type: ignore[no-untyped-def]
     """Write the lower half of I + X'TX and its borders for the offset and the tube."""
     n, d = x.shape
@@ -95,7 +96,7 @@ def _products(x, inverse, matrix):  # type: ignore[no-untyped-def]
         matrix[a, a] += 1.0
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "reassoc"})  # type: ignore[misc]
+@compiled(nogil=True, error_model="numpy", fastmath={"contract", "reassoc"})
 def _loaded(x, load, w, out):  # type: ignore[no-untyped-def]
     """Write X'load - w and the sum of load."""
     d = x.shape[1]
@@ -108,7 +109,7 @@ def _loaded(x, load, w, out):  # type: ignore[no-untyped-def]
         out[d] += load[i]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[misc]
+@compiled(nogil=True, error_model="numpy")
 def _factor(matrix):  # type: ignore[no-untyped-def]
     size = matrix.shape[0]
     for a in range(size):
@@ -125,7 +126,7 @@ def _factor(matrix):  # type: ignore[no-untyped-def]
     return True
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[misc]
+@compiled(nogil=True, error_model="numpy")
 def _back(factor, vector):  # type: ignore[no-untyped-def]
     size = vector.shape[0]
     for a in range(size):
@@ -140,7 +141,7 @@ def _back(factor, vector):  # type: ignore[no-untyped-def]
         vector[a] = total / factor[a, a]
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "reassoc"})  # type: ignore[misc]
+@compiled(nogil=True, error_model="numpy", fastmath={"contract", "reassoc"})
 def _times(x, w, out):  # type: ignore[no-untyped-def]
     for i in range(x.shape[0]):
         total = 0.0
@@ -153,7 +154,7 @@ def _times(x, w, out):  # type: ignore[no-untyped-def]
 # the slack of the tube's constraint and what lies over it; `move` holds their steps likewise.
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[misc]
+@compiled(nogil=True, error_model="numpy")
 def _start(state, rest, tube, cost, nu, spread):  # type: ignore[no-untyped-def]
     for side in range(2):
         sign = 1.0 - 2.0 * side
@@ -166,7 +167,7 @@ def _start(state, rest, tube, cost, nu, spread):  # type: ignore[no-untyped-def]
             state[side, 3, i] = max(-gap, 0.0) + 0.5 * spread
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[misc]
+@compiled(nogil=True, error_model="numpy")
 def _push(state, cross, aim, tube, rest, inverse, push, load):  # type: ignore[no-untyped-def]
     """Write the part of the multipliers' steps that depends on no other unknown; return its sums."""
     total = 0.0
@@ -185,7 +186,7 @@ def _push(state, cross, aim, tube, rest, inverse, push, load):  # type: ignore[n
     return total
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[misc]
+@compiled(nogil=True, error_model="numpy")
 def _direct(state, cross, aim, moved, shift, widen, inverse, push, move, reach):  # type: ignore[no-untyped-def]
     """Write the steps of both sides; return the step length that keeps all positive."""
     steepest = reach
@@ -204,7 +205,7 @@ def _direct(state, cross, aim, moved, shift, widen, inverse, push, move, reach):
     return reach / steepest
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[misc]
+@compiled(nogil=True, error_model="numpy")
 def _gap(state, move, step):  # type: ignore[no-untyped-def]
     """Return the mean complementarity product after a step."""
     total = 0.0
@@ -216,7 +217,7 @@ def _gap(state, move, step):  # type: ignore[no-untyped-def]
     return total / (4.0 * state.shape[2])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[misc]
+@compiled(nogil=True, error_model="numpy")
 def _advance(state, move, step, cross):  # type: ignore[no-untyped-def]
     """Take a step, or with a step of zero write the second-order terms that the corrector needs."""
     for side in range(2):
@@ -227,7 +228,7 @@ def _advance(state, move, step, cross):  # type: ignore[no-untyped-def]
             cross[side, 1, i] = move[side, 0, i] * move[side, 3, i] if step == 0.0 else 0.0
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[misc]
+@compiled(nogil=True, error_model="numpy")
 def _solve(x, y, start, nu, cost, w, finished):  # type: ignore[no-untyped-def]
     n, d = x.shape
     b, tube, spread = start[0], start[1], start[2]
@@ -275,7 +276,7 @@ def _solve(x, y, start, nu, cost, w, finished):  # type: ignore[no-untyped-def]
     return False
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[misc]
+@compiled(nogil=True, error_model="numpy")
 def _finish(x, y, nu, cost, point, answer):  # type: ignore[no-untyped-def] # noqa: C901
     """Guess the active set, solve its linear system, repair the guess a few times, and certify.
 
@@ -403,7 +404,7 @@ def _finish(x, y, nu, cost, point, answer):  # type: ignore[no-untyped-def] # no
     return False
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[misc]
+@compiled(nogil=True, error_model="numpy")
 def _held(rows, m, i):  # type: ignore[no-untyped-def]
     found = False
     for j in range(m):
@@ -411,7 +412,7 @@ def _held(rows, m, i):  # type: ignore[no-untyped-def]
     return found
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[misc]
+@compiled(nogil=True, error_model="numpy")
 def _eliminate(system):  # type: ignore[no-untyped-def]
     """Solve the augmented system in place by Gauss-Jordan with partial pivoting."""
     size = system.shape[0]

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from imrad.compiled import compiled
 from imrad.evaluation.outcomes import BoolArray, FloatArray, merge_close_times
 from imrad.exceptions import ConfigError, FitError
 
@@ -214,7 +214,7 @@ def univariate(X: FloatArray, time: FloatArray, event: BoolArray, *, ties: str =
     }
 
 
-@njit(cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _derivatives(columns, event, weight, block, opens, beta, efron):  # type: ignore[no-untyped-def] # noqa: C901 # pragma: no cover
     """Return log likelihood, gradient and information at beta."""
     n, p = columns.shape
@@ -285,7 +285,7 @@ def _derivatives(columns, event, weight, block, opens, beta, efron):  # type: ig
     return value, gradient, information
 
 
-@njit(cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _univariate(columns, event, weight, block, opens, efron, limit):  # type: ignore[no-untyped-def] # pragma: no cover
     p = columns.shape[0]
     n = columns.shape[1]

@@ -9,7 +9,8 @@ gradient is computed.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from imrad.compiled import compiled
 
 __all__ = ["solve_path"]
 
@@ -17,7 +18,7 @@ __all__ = ["solve_path"]
 _MOST_STEPS = 120
 
 
-@njit(cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _likelihood(  # type: ignore[no-untyped-def] # noqa: C901 # pragma: no cover
     family, eta, target, weight, first, deaths, passed, residual, curvature, expo, risk
 ):
@@ -76,7 +77,7 @@ def _likelihood(  # type: ignore[no-untyped-def] # noqa: C901 # pragma: no cover
     return value
 
 
-@njit(cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _risk_means(column, expo, risk, first, deaths, n, out):  # type: ignore[no-untyped-def] # pragma: no cover
     """Fill sqrt(deaths) times the weighted mean of a column over each risk set."""
     row = len(column)
@@ -88,7 +89,7 @@ def _risk_means(column, expo, risk, first, deaths, n, out):  # type: ignore[no-u
         out[k] = np.sqrt(deaths[k] / n) * total / risk[k]
 
 
-@njit(cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _objective(value, beta, members, m, factor, lam, l1_ratio, n):  # type: ignore[no-untyped-def] # pragma: no cover
     penalty = 0.0
     for a in range(m):
@@ -97,7 +98,7 @@ def _objective(value, beta, members, m, factor, lam, l1_ratio, n):  # type: igno
     return -value / n + lam * penalty
 
 
-@njit(cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _metric(begin, m, members, X, block, single, means, hessian, curvature, expo, risk, first, deaths):  # type: ignore[no-untyped-def] # pragma: no cover
     """Fill rows `begin` to `m` of the Hessian of the columns in play.
 
@@ -127,7 +128,7 @@ def _metric(begin, m, members, X, block, single, means, hessian, curvature, expo
         hessian[a, a] += np.float32(1e-6) * abs(hessian[a, a]) + np.float32(1e-12)
 
 
-@njit(cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _quadratic(hessian, slope, current, step, m, l1, l2, tol):  # type: ignore[no-untyped-def] # noqa: C901 # pragma: no cover
     """Minimise slope'd + d'Hd/2 + penalty(current + d) over d by coordinate descent; fill `step`."""
     for a in range(m):
@@ -165,7 +166,7 @@ def _quadratic(hessian, slope, current, step, m, l1, l2, tol):  # type: ignore[n
                 _jump(hessian, slope, current, step, m, l1, l2)
 
 
-@njit(cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _jump(hessian, slope, current, step, m, l1, l2):  # type: ignore[no-untyped-def] # noqa: C901 # pragma: no cover
     """Solve for the columns that are not zero; one that would change sign is set to zero first.
 
@@ -213,7 +214,7 @@ def _jump(hessian, slope, current, step, m, l1, l2):  # type: ignore[no-untyped-
             return
 
 
-@njit(cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _enter(X, residual, gradient, reference, known, bound, inside, usable, members, m):  # type: ignore[no-untyped-def] # pragma: no cover
     """Add the columns whose gradient exceeds the penalty; return how many are in play then.
 
@@ -244,7 +245,7 @@ def _enter(X, residual, gradient, reference, known, bound, inside, usable, membe
     return m
 
 
-@njit(cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def solve_path(  # type: ignore[no-untyped-def] # noqa: C901 # pragma: no cover
     family,
     X,

@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 __all__ = ["LEARNERS"]
 
 
+def _bayes(defaults: str) -> Learner:
+    from imrad.phenotype.kernels.bayes import bayes_learner
+
+    return bayes_learner(defaults)
+
+
 def _boosting(defaults: str) -> Learner:
     from imrad.phenotype.kernels.boosting import boosting_learner
 
@@ -53,6 +59,7 @@ def _vectors(defaults: str) -> Learner:
 
 
 LEARNERS: dict[str, Callable[[str], Learner]] = {
+    "naive_bayes": _bayes,
     "svm": _vectors,
     "knn": _neighbours,
     "logistic_regression": _logistic,

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from imrad.compiled import compiled
 from imrad.phenotype.classifiers import make_classifier
 from imrad.phenotype.kernels.tree_draws import draw_feature, splitter_seeds
 from imrad.phenotype.learners import Job
@@ -24,7 +24,7 @@ __all__ = ["BoostingLearner", "boosting_learner"]
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled(nogil=True)
 def _pairwise_sum(values: Any, first: Any, last: Any) -> Any:
     """Return a sum in NumPy's order of additions (up to 128), so that leaves equal scikit-learn's bits."""
     n = last - first
@@ -45,7 +45,7 @@ def _pairwise_sum(values: Any, first: Any, last: Any) -> Any:
     return total
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled(nogil=True)
 def _boost(X: Any, y: Any, order: Any, tied: Any, new: Any, seeds: Any, max_depth: int, rate: float) -> Any:  # noqa: C901 (a split into calls costs half the speed)
     n, p = X.shape
     gap = np.float32(1e-7)

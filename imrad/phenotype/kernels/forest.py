@@ -12,8 +12,8 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from imrad.compiled import compiled
 from imrad.phenotype.classifiers import make_classifier
 from imrad.phenotype.kernels.tree_draws import RAND_R_MAX, draw_feature
 from imrad.phenotype.learners import Job
@@ -23,7 +23,7 @@ __all__ = ["ForestLearner", "forest_learner"]
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled(nogil=True)
 def _grow(  # noqa: C901 (a split into calls costs half the speed)
     X: Any, y: Any, order: Any, new: Any, counts: Any, seeds: Any, n_tried: int, min_split: int, min_leaf: int
 ) -> Any:

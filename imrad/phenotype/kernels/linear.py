@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import njit
 from scipy.special import expit
 
+from imrad.compiled import compiled
 from imrad.phenotype.classifiers import make_classifier
 from imrad.phenotype.learners import Job
 
@@ -18,7 +18,7 @@ __all__ = ["LogisticLearner", "logistic_learner"]
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled(nogil=True)
 def _loss(design: Any, y: Any, beta: Any, ridge: float) -> Any:
     total = 0.0
     for i in range(len(y)):
@@ -31,7 +31,7 @@ def _loss(design: Any, y: Any, beta: Any, ridge: float) -> Any:
     return total
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled(nogil=True)
 def _newton(design: Any, y: Any, ridge: float) -> Any:
     """Return coefficients, the unpenalised intercept last."""
     n, k = design.shape

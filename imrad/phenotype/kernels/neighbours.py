@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from imrad.compiled import compiled
 from imrad.phenotype.classifiers import make_classifier
 from imrad.phenotype.learners import Job
 
@@ -17,7 +17,7 @@ __all__ = ["NeighboursLearner", "neighbours_learner"]
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled(nogil=True)
 def _vote(X: Any, y: Any, new: Any, k: int, by_distance: bool) -> Any:
     n, p = X.shape
     out = np.empty(len(new))

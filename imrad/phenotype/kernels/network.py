@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import njit
 from scipy.special import expit
 
+from imrad.compiled import compiled
 from imrad.phenotype.classifiers import make_classifier
 from imrad.phenotype.learners import Job
 
@@ -22,7 +22,7 @@ __all__ = ["NetworkLearner", "network_learner"]
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@compiled(nogil=True, error_model="numpy")
 def _adam(weights: Any, slope: Any, mean: Any, square: Any, rate: Any) -> None:
     one, b1, b2, tiny = np.float32(1), np.float32(0.9), np.float32(0.999), np.float32(1e-8)
     for i in range(weights.size):
@@ -31,7 +31,7 @@ def _adam(weights: Any, slope: Any, mean: Any, square: Any, rate: Any) -> None:
         weights[i] -= rate * mean[i] / (np.sqrt(square[i]) + tiny)
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract"})  # type: ignore[untyped-decorator]
+@compiled(nogil=True, error_model="numpy", fastmath={"reassoc", "contract"})
 def _train(X: Any, y: Any, W: Any, v: Any, orders: Any, batch: int, n_iter: int, alpha: float, tol: float) -> Any:  # noqa: C901
     """Train in place: W (features + 1) x hidden, its last row the bias; v hidden + 1, its last entry the bias."""
     n, p = X.shape

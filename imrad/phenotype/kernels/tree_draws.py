@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
+
+from imrad.compiled import compiled
 
 __all__ = ["RAND_R_MAX", "draw_feature", "splitter_seeds"]
 
 RAND_R_MAX = 2147483647
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled(nogil=True)
 def draw_feature(state: Any, low: Any, high: Any) -> Any:
     """Return a number in low .. high - 1 by a 32-bit xorshift whose state is changed in place."""
     value = state[0]

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import njit
 from scipy.special import expit
 
+from imrad.compiled import compiled
 from imrad.phenotype.classifiers import make_classifier
 from imrad.phenotype.learners import Job
 
@@ -22,7 +22,7 @@ __all__ = ["VectorsLearner", "vectors_learner"]
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled(nogil=True)
 def _squared_distances(A: Any, B: Any) -> Any:
     out = np.empty((len(A), len(B)))
     for i in range(len(A)):
@@ -35,7 +35,7 @@ def _squared_distances(A: Any, B: Any) -> Any:
     return out
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled(nogil=True)
 def _solve(kernel: Any, sign: Any, C: float, max_iter: int) -> Any:  # noqa: C901
     """Return the signed weights of the training rows and the threshold rho."""
     n = len(sign)
@@ -124,7 +124,7 @@ def _solve(kernel: Any, sign: Any, C: float, max_iter: int) -> Any:  # noqa: C90
     return alpha * sign, free / n_free if n_free > 0 else (upper + lower) / 2
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled(nogil=True)
 def _platt_loss(margins: Any, goal: Any, slope: float, shift: float) -> Any:
     total = 0.0
     for i in range(len(margins)):
@@ -133,7 +133,7 @@ def _platt_loss(margins: Any, goal: Any, slope: float, shift: float) -> Any:
     return total
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled(nogil=True)
 def _platt(margins: Any, y: Any) -> Any:
     """Return slope and intercept of the sigmoid; nearly flat where the margins say nothing."""
     n = len(y)
@@ -169,7 +169,7 @@ def _platt(margins: Any, y: Any) -> Any:
     return a, b
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled(nogil=True)
 def _width(X: Any, rows: Any) -> Any:
     """Return the kernel width that scikit-learn calls "scale"."""
     size = len(rows) * X.shape[1]
@@ -185,7 +185,7 @@ def _width(X: Any, rows: Any) -> Any:
     return size / (X.shape[1] * spread) if spread > 0 else 1.0
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled(nogil=True)
 def _fit(apart: Any, width: float, y: Any, rows: Any, C: float, max_iter: int) -> Any:
     """Return the weights of all rows, zero outside `rows`, and the threshold."""
     # libsvm puts the rows of the first class, whose sign is +1, before the other's.
@@ -211,7 +211,7 @@ def _fit(apart: Any, width: float, y: Any, rows: Any, C: float, max_iter: int) -
     return out, -rho
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled(nogil=True)
 def _margin(apart: Any, width: float, weights: Any, rho: float) -> Any:
     """Return the margin of one row, by its squared distances to the training rows."""
     total = 0.0
@@ -221,7 +221,7 @@ def _margin(apart: Any, width: float, weights: Any, rho: float) -> Any:
     return total - rho
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled(nogil=True)
 def _predict(X: Any, y: Any, new: Any, C: float, max_iter: int, n_folds: int) -> Any:
     """Return the log odds of the new rows."""
     n = len(y)
