@@ -33,6 +33,7 @@ class Ledger:
         self._entries: list[tuple[str, str, str, str, int, str, str, str]] = []
         self._sets: dict[str, list[str]] = {}
         self._counts: dict[tuple[str, str, str], int] = {}
+        self._known: dict[tuple[str, bytes], tuple[int, str]] = {}
 
     def record(self, *, stage: str, step: str, fold: str, rows: np.ndarray[Any, Any]) -> str:
         """Record that a fit sees these rows, and return the fit's name.
@@ -49,10 +50,9 @@ class Ledger:
         rows : ndarray of int
             Row numbers of the patients seen; bootstrap duplicates count once.
         """
-        names = sorted({self.patients[row] for row in rows})
-        key = self._remember(names)
+        n_seen, key = self._remember(rows)
         fit = f"{stage}:{fold}:{step}"
-        self._entries.append((fit, stage, step, fold, len(names), key, "fit", ""))
+        self._entries.append((fit, stage, step, fold, n_seen, key, "fit", ""))
         return fit
 
     def rows(
@@ -64,10 +64,9 @@ class Ledger:
 
     def use(self, *, consumer: str, producer: str, rows: np.ndarray[Any, Any]) -> None:
         """Record that the fit `consumer` trains on predictions of the fit `producer` for these rows."""
-        names = sorted({self.patients[row] for row in rows})
-        key = self._remember(names)
+        n_seen, key = self._remember(rows)
         stage, fold, step = consumer.split(":", 2)
-        self._entries.append((consumer, stage, step, fold, len(names), key, "input", producer))
+        self._entries.append((consumer, stage, step, fold, n_seen, key, "input", producer))
 
     def count(self, *, stage: str, step: str, fold: str, n: int = 1) -> None:
         """Count fits that are too many to list (permutations), by fold."""
@@ -113,10 +112,17 @@ class Ledger:
         ledger._counts = {(stage, step, fold): int(n) for stage, step, fold, n in plain["counts"]}
         return ledger
 
-    def _remember(self, names: list[str]) -> str:
-        key = hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]
-        self._sets[key] = names
-        return key
+    def _remember(self, rows: np.ndarray[Any, Any]) -> tuple[int, str]:
+        """Return how many patients the rows are, and the digest of their names."""
+        rows = np.asarray(rows)
+        # Every selector and classifier of a fold sees the same rows.
+        name = (rows.dtype.str, rows.tobytes())
+        if name not in self._known:
+            names = sorted({self.patients[row] for row in rows})
+            key = hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]
+            self._sets[key] = names
+            self._known[name] = len(names), key
+        return self._known[name]
 
 
 def check_ledger(frame: pd.DataFrame, sets: Mapping[str, Iterable[str]], splits: SplitTable) -> None:

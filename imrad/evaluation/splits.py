@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -117,8 +118,19 @@ class SplitTable:
         return {str(name) for name in patients[held]}
 
     def _column(self, column: str, repeat: int) -> np.ndarray[Any, np.dtype[np.float64]]:
-        part = self.table[self.table["repeat"] == repeat].set_index("patient")
-        return part.loc[self.patients, column].to_numpy(dtype=float)
+        return self._columns[repeat, column]
+
+    @cached_property
+    def _columns(self) -> dict[tuple[int, str], np.ndarray[Any, np.dtype[np.float64]]]:
+        """Every column of every repeat, in the order of the patients; each fold of each target asks for them."""
+        out = {}
+        names = [name for name in self.table.columns if name not in ("patient", "repeat")]
+        for repeat in self.repeats:
+            part = self.table[self.table["repeat"] == repeat].set_index("patient").loc[self.patients]
+            for name in names:
+                out[repeat, name] = part[name].to_numpy(dtype=float)
+                out[repeat, name].flags.writeable = False
+        return out
 
 
 def draw_splits(

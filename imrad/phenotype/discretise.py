@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -46,12 +47,19 @@ def equal_frequency_cuts(X: Floats, n_bins: int = 4) -> Floats:
     plain = ends.all(axis=0)
     if plain.any() and n > n_bins:
         # Without ties and gaps the places of the cuts depend on the number of patients alone.
-        ladder = _walk(np.arange(n, dtype=float)[:, None], np.ones((n, 1), dtype=bool), n_bins)[0]
-        above = np.ceil(ladder).astype(int)
+        above = _ladder(n, n_bins)
         cuts[plain] = ((values[above - 1] + values[above]) / 2).T[plain]
-        cuts[~plain] = _walk(values[:, ~plain], ends[:, ~plain], n_bins)
+        if not plain.all():
+            cuts[~plain] = _walk(values[:, ~plain], ends[:, ~plain], n_bins)
         return cuts
     return _walk(values, ends, n_bins)
+
+
+@lru_cache(maxsize=64)
+def _ladder(n: int, n_bins: int) -> np.ndarray[Any, np.dtype[np.intp]]:
+    """Return the rows above each cut of `n` distinct values in ascending order."""
+    walked = _walk(np.arange(n, dtype=float)[:, None], np.ones((n, 1), dtype=bool), n_bins)[0]
+    return np.asarray(np.ceil(walked), dtype=np.intp)
 
 
 def _walk(values: Floats, ends: np.ndarray[Any, np.dtype[np.bool_]], n_bins: int) -> Floats:

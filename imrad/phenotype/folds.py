@@ -56,15 +56,12 @@ def fit_fold(plan: Plan, task: Task) -> dict[str, Any]:
     outer = fit_part(plan, target, task.fold, ledger, probe=task.probe)
     predict_parts(plan, [*inner, outer], target, ledger)
     test = np.empty((len(plan.cells), len(task.fold.test)))
-    stacked: dict[tuple[bytes, ...], Floats] = {}
+    stacks: dict[tuple[bytes, bytes], Floats] = {}
     for number, (selector, classifier) in enumerate(plan.cells):
         if classifier != STACKING:
             test[number] = outer.predictions[selector, classifier][: len(task.fold.test)]
-            continue
-        scores = stack_test(plan, target, inner, outer, selector, ledger)
-        # Selectors that picked the same features everywhere share one stack, to the last bit.
-        same = tuple(part.selections[selector].key for part in [*inner, outer])
-        test[number] = stacked.setdefault(same, scores)
+        else:
+            test[number] = stack_test(plan, target, inner, outer, selector, ledger, stacks)
     inner_auc = np.column_stack([_judge(plan, target, part) for part in inner])
     chosen = choose(inner_auc)
     result = {

@@ -20,7 +20,7 @@ from imrad.phenotype.canary import check_canary, inspect_cuts, inspect_parts
 from imrad.phenotype.classifiers import CLASSIFIERS
 from imrad.phenotype.controls import QUICK, block_rows, quick_plan, shuffled_row
 from imrad.phenotype.folds import Task, fit_fold
-from imrad.phenotype.learners import make_learners
+from imrad.phenotype.learners import make_learners, make_meta
 from imrad.phenotype.nulls import draw_nulls, outer_auc
 from imrad.phenotype.prepared import STACKING, Plan
 from imrad.phenotype.published import published_cells
@@ -313,6 +313,7 @@ class PhenotypeGrid:
             n_bins=self.n_bins,
             seed=self.seed,
             scaler=self.scaler,
+            meta=make_meta(self.engine),
         )
 
     def _own_parts(self) -> dict[str, Any]:

@@ -14,11 +14,12 @@ from typing import Any, Protocol
 import numpy as np
 from sklearn import config_context
 from sklearn.base import BaseEstimator, clone
+from sklearn.linear_model import LogisticRegression
 
 from imrad.exceptions import ConfigError
 from imrad.phenotype.classifiers import BASE_CLASSIFIERS, bayes_posterior, bayes_tables, make_classifier
 
-__all__ = ["ENGINES", "EstimatorLearner", "Job", "Learner", "make_learners"]
+__all__ = ["ENGINES", "EstimatorLearner", "Job", "Learner", "make_learners", "make_meta", "meta_job"]
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -162,3 +163,18 @@ def make_learners(
         else:
             out[name] = EstimatorLearner(make_classifier(what, defaults=defaults))
     return out
+
+
+def make_meta(engine: str | Mapping[str, str]) -> Learner:
+    """Return the stack's meta-learner: logistic regression on its bases' probabilities, C = 1."""
+    wanted = engine if isinstance(engine, str) else engine.get("stacking", "sklearn")
+    return _own_learners()["logistic_regression"]("founding") if wanted == "imrad" else EstimatorLearner(META)
+
+
+META = LogisticRegression()
+
+
+def meta_job(bases: Floats, y: np.ndarray[Any, Any], held: Floats) -> Job:
+    """Return the meta-learner's job: patients x base learners, their classes, and the rows to predict."""
+    none = np.zeros((0, 0), dtype=np.int8)
+    return Job(np.ascontiguousarray(bases), y, np.ascontiguousarray(held), none, none, 0, 0)

@@ -7,7 +7,7 @@ learnt once per set of training rows and kept for the targets that follow.
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from threading import Lock
 from typing import Any
@@ -18,7 +18,7 @@ from sklearn.base import clone
 from imrad import content
 from imrad.evaluation import Ledger, SplitTable
 from imrad.phenotype.discretise import bin_codes, equal_frequency_cuts
-from imrad.phenotype.learners import Learner
+from imrad.phenotype.learners import Learner, make_meta
 from imrad.phenotype.scores import ContingencyScores, top_k
 from imrad.phenotype.selectors import make_selector
 
@@ -59,6 +59,8 @@ class Plan:
         Features kept, bins, and the seed.
     scaler : estimator, optional
         In place of median imputation and standardisation.
+    meta : Learner
+        What the stack stands on its bases with.
     """
 
     X: Floats
@@ -71,6 +73,7 @@ class Plan:
     n_bins: int = 4
     seed: int = 0
     scaler: Any = None
+    meta: Learner = field(default_factory=lambda: make_meta("sklearn"))
 
     @cached_property
     def key(self) -> str:

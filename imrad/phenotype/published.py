@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
 
 from imrad.evaluation import Ledger
-from imrad.phenotype.learners import Job
+from imrad.phenotype.learners import Job, meta_job
 from imrad.phenotype.measures import concordance
 from imrad.phenotype.parts import make_job, predict_jobs
 from imrad.phenotype.prepared import STACKING, Plan, prepare, select
@@ -73,7 +72,7 @@ def published_cells(plan: Plan, target: Target) -> dict[str, Any]:
     if plan.stacking:
         for selector in plan.selectors:
             bases = np.stack([scores[cells[selector, classifier]] for classifier in plan.learners], axis=1)
-            scores[cells[selector, STACKING]] = _stack(bases, labels, folds, target)
+            scores[cells[selector, STACKING]] = _stack(plan, bases, labels, folds, target)
     within = np.stack(
         [
             concordance(scores[:, new], target.truth(new, cut))
@@ -86,12 +85,12 @@ def published_cells(plan: Plan, target: Target) -> dict[str, Any]:
     return {"auc": auc, "auc_pooled": pooled, "cut": cut, "ledger": ledger.to_plain()}
 
 
-def _stack(bases: Floats, labels: np.ndarray[Any, Any], folds: list[Any], target: Target) -> Floats:
+def _stack(plan: Plan, bases: Floats, labels: np.ndarray[Any, Any], folds: list[Any], target: Target) -> Floats:
     out = np.full(len(labels), np.nan)
     for fold in folds:
         rows, new = fold.train[target.measured[fold.train]], fold.test[target.measured[fold.test]]
         if labels[rows].min() == labels[rows].max():
             out[new] = float(labels[rows][0])
         else:
-            out[new] = LogisticRegression().fit(bases[rows], labels[rows]).predict_proba(bases[new])[:, 1]
+            out[new] = plan.meta.predict_many([meta_job(bases[rows], labels[rows], bases[new])])[0]
     return out

@@ -15,10 +15,9 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
-from sklearn import config_context
-from sklearn.linear_model import LogisticRegression
 
 from imrad.evaluation import Fold, Ledger
+from imrad.phenotype.learners import meta_job
 from imrad.phenotype.parts import Part, fit_part, predict_parts
 from imrad.phenotype.prepared import STACKING, Plan
 from imrad.phenotype.targets import Target
@@ -57,11 +56,23 @@ def base_predictions(plan: Plan, target: Target, part: Part, selector: str, ledg
     return BasePredictions(part.fold.test, values, producer)
 
 
-def stack_test(plan: Plan, target: Target, inner: Sequence[Part], outer: Part, selector: str, ledger: Ledger) -> Floats:
-    """Return the stack's probabilities of an outer fold's test rows."""
+def stack_test(
+    plan: Plan,
+    target: Target,
+    inner: Sequence[Part],
+    outer: Part,
+    selector: str,
+    ledger: Ledger,
+    stacks: dict[tuple[bytes, bytes], Floats],
+) -> Floats:
+    """Return the stack's probabilities of an outer fold's test rows.
+
+    Selectors that picked the same features everywhere have the same bases and share one stack, which
+    `stacks` remembers.
+    """
     base = [base_predictions(plan, target, part, selector, ledger) for part in inner]
     held = base_predictions(plan, target, outer, selector, ledger)
-    return _stack(target, base, outer, held.values, selector, ledger)
+    return _stack(plan, target, base, outer, held.values, selector, ledger, stacks)
 
 
 def stack_training(
@@ -89,13 +100,20 @@ def stack_training(
             own = np.isin(found.rows, inner[other].fold.test)
             base.append(BasePredictions(found.rows[own], found.values[own], found.producer))
         judged = base_predictions(plan, target, part, selector, ledger)
-        scores = _stack(target, base, part, judged.values, selector, ledger)
+        scores = _stack(plan, target, base, part, judged.values, selector, ledger, {})
         out[np.searchsorted(fold.train, part.fold.test)] = scores
     return out
 
 
 def _stack(
-    target: Target, base: Sequence[BasePredictions], part: Part, held: Floats, selector: str, ledger: Ledger
+    plan: Plan,
+    target: Target,
+    base: Sequence[BasePredictions],
+    part: Part,
+    held: Floats,
+    selector: str,
+    ledger: Ledger,
+    stacks: dict[tuple[bytes, bytes], Floats],
 ) -> Floats:
     """Fit the meta-learner of a part on its rows' out-of-fold predictions, and apply it to held-out ones."""
     rows = np.concatenate([one.rows for one in base])
@@ -108,6 +126,8 @@ def _stack(
     y = (target.values[rows[known]] > part.cut).astype(np.int64)
     if y.min() == y.max():
         return np.full(len(held), float(y[0]))
-    with config_context(skip_parameter_validation=True, assume_finite=True):
-        model = LogisticRegression().fit(np.concatenate([one.values for one in base])[known], y)
-        return np.asarray(model.predict_proba(held))[:, 1]
+    bases = np.concatenate([one.values for one in base])[known]
+    name = (bases.tobytes(), held.tobytes())
+    if name not in stacks:
+        stacks[name] = plan.meta.predict_many([meta_job(bases, y, held)])[0]
+    return stacks[name]

@@ -7,11 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from sklearn.ensemble import GradientBoostingClassifier
+from sklearn.linear_model import LogisticRegression
 
 from imrad.phenotype.classifiers import make_classifier
 from imrad.phenotype.kernels import LEARNERS
 from imrad.phenotype.kernels.boosting import BoostingLearner
-from imrad.phenotype.learners import EstimatorLearner, Job
+from imrad.phenotype.learners import EstimatorLearner, Job, NaiveBayesLearner, make_meta, meta_job
 from imrad.phenotype.measures import concordance
 
 
@@ -161,3 +162,22 @@ def test_few_and_equal_rows_are_answered(name):
     found = LEARNERS[name]("founding").predict_many([Job(X, y, X[:2], codes, codes[:2], 4, 1)])[0]
     assert np.isfinite(found).all()
     assert found[0] == found[1]
+
+
+def test_naive_bayes_is_that_of_the_bins_missing_values_left_out():
+    jobs, _ = draw_jobs(4)
+    jobs[0].codes[::7, 3] = -1
+    jobs[0].codes_new[::5, 2] = -1
+    own, theirs = LEARNERS["naive_bayes"]("founding").predict_many(jobs), NaiveBayesLearner().predict_many(jobs)
+    assert max(np.abs(a - b).max() for a, b in zip(own, theirs, strict=True)) < 1e-12
+
+
+def test_the_stacks_own_meta_learner_is_scikit_learns_optimum():
+    rng = np.random.default_rng(3)
+    y = rng.integers(0, 2, 90)
+    bases = np.clip(0.5 + 0.2 * (y[:, None] - 0.5) + 0.2 * rng.normal(size=(90, 7)), 0, 1)
+    job = meta_job(bases, y, rng.random((30, 7)))
+    exact = EstimatorLearner(LogisticRegression(tol=1e-10, max_iter=10_000)).predict_many([job])[0]
+    assert np.abs(make_meta("imrad").predict_many([job])[0] - exact).max() < 1e-7
+    assert np.abs(make_meta("sklearn").predict_many([job])[0] - exact).max() < 1e-3
+    assert np.abs(make_meta({"svm": "imrad"}).predict_many([job])[0] - exact).max() > 0
