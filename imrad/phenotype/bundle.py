@@ -11,12 +11,13 @@ from scipy.special import expit
 
 from imrad import __version__, content
 from imrad.evaluation import Ledger
-from imrad.exceptions import BundleError
+from imrad.evaluation.preparation import FittedPreparation
+from imrad.exceptions import BundleError, FitError
 from imrad.phenotype.classifiers import bayes_posterior, bayes_tables, make_classifier
 from imrad.phenotype.discretise import bin_codes
 from imrad.phenotype.learners import EstimatorLearner, NaiveBayesLearner
 from imrad.phenotype.parts import make_job
-from imrad.phenotype.prepared import Plan, apply_scale, prepare, select
+from imrad.phenotype.prepared import Plan, apply_scale, narrow, prepare, select
 from imrad.phenotype.targets import Target
 from imrad.seeds import child_seed
 
@@ -62,6 +63,7 @@ def make_bundle(
     y = (values > cut).astype(np.int64)
     ledger.record(stage=stage, step=f"{name}/selector:{selector}", fold="all", rows=rows)
     chosen = select(plan, prepared, selector, y[:, None])[0]
+    prepared = narrow(plan, prepared, y)
     ledger.record(stage=stage, step=f"{name}/classifier:{selector}:{classifier}", fold="all", rows=rows)
     columns = chosen.columns
     task = make_job(plan, chosen, rows, y, rows, "all")
@@ -71,13 +73,19 @@ def make_bundle(
     else:
         fitted = make_classifier(classifier, defaults=defaults, random_state=child_seed(plan.seed, "classifier", "all"))
         model = _plain_model(classifier, fitted.fit(task.X, y))
+    names = [prepared.names[column] for column in columns]
+    travelling = prepared.preparation.narrowed(names)
     note = "" if able[0] == cells[0] else f"{cells[0][0]} + {cells[0][1]} was best, but its model would hold patients"
     return {
         **base,
         "selector": selector,
         "classifier": classifier,
         "defaults": defaults,
-        "features": [features[column] for column in columns],
+        # The raw features it needs, and the prepared columns that the model reads.
+        "features": list(travelling.inputs) if travelling.steps else names,
+        "columns": names,
+        "prepare": travelling.to_plain() if travelling.steps else None,
+        "funnel": prepared.preparation.funnel(),
         "medians": prepared.medians[columns],
         "means": prepared.means[columns],
         "scales": prepared.scales[columns],
@@ -93,7 +101,12 @@ def make_bundle(
 def _shareable(plan: Plan, cell: tuple[str, str]) -> bool:
     selector, classifier = cell
     learner = plan.learners.get(classifier)
-    if plan.scaler is not None or not isinstance(plan.selectors[selector], str) or classifier not in SHAREABLE:
+    if (
+        plan.scaler is not None
+        or not plan.preparation.key
+        or not isinstance(plan.selectors[selector], str)
+        or classifier not in SHAREABLE
+    ):
         return False
     # A user's own estimator under a known name is not the known model.
     own = isinstance(learner, EstimatorLearner) and type(learner.estimator) is not type(make_classifier(classifier))
@@ -161,14 +174,24 @@ class PhenotypeModel:
         self.bundle = dict(bundle)
         self.target = str(bundle["target"])
         self.features = [str(name) for name in bundle["features"]]
+        self.columns = [str(name) for name in bundle.get("columns", self.features)]
+        plain = bundle.get("prepare")
+        self.preparation = FittedPreparation.from_plain(plain) if plain else None
 
-    def predict(self, X: pd.DataFrame) -> pd.Series[float]:
+    def predict(self, X: pd.DataFrame, sides: Mapping[str, Any] | None = None) -> pd.Series[float]:
         """Return the probability of being high, patients as in `X`.
+
+        Parameters
+        ----------
+        X : DataFrame, patients x features
+            Raw features.
+        sides : mapping, optional
+            Side tables of the preparation by name, such as sites, indexed by patient.
 
         Raises
         ------
         BundleError
-            If `X` lacks a feature.
+            If `X` lacks a feature, or the preparation refuses a site.
         """
         absent = [name for name in self.features if name not in X.columns]
         if absent:
@@ -177,7 +200,14 @@ class PhenotypeModel:
                 f"{len(absent)} are missing, among them {absent[0]}"
             )
             raise BundleError(message)
-        raw = X[self.features].to_numpy(dtype=float, na_value=np.nan)
+        table = X
+        if self.preparation is not None:
+            try:
+                table = self.preparation.transform(X, sides)
+            except FitError as error:
+                message = f"the phenotype {self.target} cannot be applied: {error}"
+                raise BundleError(message) from error
+        raw = table[self.columns].to_numpy(dtype=float, na_value=np.nan)
         model = self.bundle["model"]
         if model["kind"] == "naive_bayes":
             codes = bin_codes(raw, np.asarray(self.bundle["bins"]))

@@ -11,7 +11,7 @@ from imrad import content
 from imrad.evaluation import Fold, Ledger
 from imrad.phenotype.measures import concordance
 from imrad.phenotype.parts import Part, fit_part, predict_parts
-from imrad.phenotype.prepared import STACKING, Plan, prepare
+from imrad.phenotype.prepared import STACKING, Plan, Prepared, narrow, prepare
 from imrad.phenotype.stacking import stack_test, stack_training
 from imrad.phenotype.targets import Target
 
@@ -48,7 +48,7 @@ def fit_fold(plan: Plan, task: Task) -> dict[str, Any]:
         ``cut``; ``test`` (cells x test rows), probabilities of all patients, measured or not;
         ``inner_auc`` (cells x inner folds), that of a stack being of its bases' mean; ``chosen``
         (number of the cell of best mean inner AUC); ``training`` (training rows), the chosen
-        cell's inner out-of-fold probabilities; ``selected`` (selector to columns); ``ledger``;
+        cell's inner out-of-fold probabilities; ``selected`` (selector to names); ``funnel``; ``ledger``;
         with ``probe`` also ``state``.
     """
     ledger, target = Ledger(plan.patients), task.target
@@ -70,7 +70,8 @@ def fit_fold(plan: Plan, task: Task) -> dict[str, Any]:
         "inner_auc": inner_auc,
         "chosen": chosen,
         "training": _training(plan, target, inner, task.fold, chosen, ledger),
-        "selected": {name: selection.columns for name, selection in outer.selections.items()},
+        "selected": {name: list(selection.names) for name, selection in outer.selections.items()},
+        "funnel": _funnel(plan, task, outer, ledger),
         "ledger": ledger.to_plain(),
     }
     if task.probe:
@@ -110,19 +111,32 @@ def choose(inner_auc: Floats) -> int:
     return int(np.argmax(np.round(means, 12)))
 
 
+def _shared(plan: Plan, task: Task, outer: Part, ledger: Ledger) -> Prepared:
+    return prepare(plan, outer.rows, ledger, stage="phenotype", step=task.target.name, fold=task.fold.name)
+
+
+def _funnel(plan: Plan, task: Task, outer: Part, ledger: Ledger) -> list[dict[str, Any]]:
+    """Return how many features each preparation step was given and kept."""
+    if not len(plan.preparation):
+        return []
+    return narrow(plan, _shared(plan, task, outer, ledger), outer.y).preparation.funnel()
+
+
 def _state(plan: Plan, task: Task, parts: list[Part], ledger: Ledger) -> dict[str, Any]:
     """Return, by step, a digest of what each fit learnt."""
     outer, n_test = parts[-1], len(task.fold.test)
-    prepared = prepare(plan, outer.rows, ledger, stage="phenotype", step=task.target.name, fold=task.fold.name)
     name = task.target.name
+    prepared = _shared(plan, task, outer, ledger)
+    own = narrow(plan, prepared, outer.y)
     state = {
         f"{name}/cut": content.digest([part.cut for part in parts]),
         f"{name}/scaler": content.digest([prepared.Z[outer.rows], prepared.medians, prepared.means, prepared.scales]),
         f"{name}/bins": content.digest([prepared.cuts, prepared.codes[outer.rows]]),
     }
+    state |= {f"{name}/prepare:{step}": digest for step, digest in own.preparation.states().items()}
     for selector in plan.selectors:
         chosen = [part.selections[selector] for part in parts]
-        held = [[one.columns, one.Z[part.rows]] for one, part in zip(chosen, parts, strict=True)]
+        held = [[one.columns, list(one.names), one.Z[part.rows]] for one, part in zip(chosen, parts, strict=True)]
         state[f"{name}/selector:{selector}"] = content.digest(held)
         for classifier in plan.learners:
             fits = [part.predictions[selector, classifier] for part in parts[:-1]]

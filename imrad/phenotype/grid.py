@@ -12,11 +12,13 @@ import pandas as pd
 
 from imrad import __version__, content
 from imrad.evaluation import CrossFitted, Fold, Ledger, SplitTable
+from imrad.evaluation.inspection import inspect_parts
+from imrad.evaluation.preparation import Preparation, Step
 from imrad.exceptions import ConfigError, DuplicateError, InputError, NoOverlapError
 from imrad.execution import Progress, Store, single_thread
 from imrad.phenotype import tables
 from imrad.phenotype.bundle import make_bundle
-from imrad.phenotype.canary import check_canary, inspect_cuts, inspect_parts
+from imrad.phenotype.canary import check_canary, inspect_cuts
 from imrad.phenotype.classifiers import CLASSIFIERS
 from imrad.phenotype.controls import QUICK, block_rows, quick_plan, shuffled_row
 from imrad.phenotype.folds import Task, fit_fold
@@ -58,6 +60,8 @@ class GridResult:
         The leaky protocol beside the honest value, cell by cell; empty unless asked for.
     optimism : DataFrame
         The same averaged over targets, and for each target's best cell beside its nested value.
+    funnel : DataFrame
+        Features given to and kept by each preparation step; empty without such steps.
     inner : DataFrame
         What each outer fold's choice was made on.
     crossfit : CrossFitted
@@ -81,6 +85,7 @@ class GridResult:
     published: pd.DataFrame
     optimism: pd.DataFrame
     inner: pd.DataFrame
+    funnel: pd.DataFrame
     crossfit: CrossFitted
     ledger: Ledger
     bundles: dict[str, dict[str, Any]]
@@ -123,6 +128,8 @@ class PhenotypeGrid:
         Whether to make those outputs.
     scaler : transformer, optional
         In place of median imputation and standardisation.
+    prepare : sequence of Step or (str, transformer)
+        Steps before scaling and bins, fitted in every fold; see :mod:`imrad.evaluation.preparation`.
     gates : Gates
         What a target must bring.
     seed : int
@@ -155,6 +162,7 @@ class PhenotypeGrid:
     ablation: bool = True
     bundles: bool = True
     scaler: Any = None
+    prepare: Sequence[Step | tuple[str, Any]] = ()
     gates: Gates = field(default_factory=Gates)
     seed: int = 0
     workers: int = 1
@@ -170,6 +178,7 @@ class PhenotypeGrid:
         *,
         volume: Any = None,
         clinical: pd.DataFrame | None = None,
+        sides: Mapping[str, Any] | None = None,
     ) -> GridResult:
         """Fit the grid.
 
@@ -185,6 +194,8 @@ class PhenotypeGrid:
             Volume of each patient, or the names of the features that measure it.
         clinical : DataFrame, optional
             Clinical columns for the clinical-only row.
+        sides : mapping of str to (Series or DataFrame), optional
+            Side tables that the preparation steps name, indexed by patient: sites, another reader.
 
         Raises
         ------
@@ -196,22 +207,24 @@ class PhenotypeGrid:
             If the canary finds that a fit knows its held-out patients.
         """
         with single_thread():
-            return self._run(X, Y, splits, volume, clinical)
+            return self._run(X, Y, splits, volume, clinical, sides)
 
-    def _run(self, X: pd.DataFrame, Y: pd.DataFrame, splits: SplitTable, volume: Any, clinical: Any) -> GridResult:
-        plan = self._plan(X, splits)
+    def _run(
+        self, X: pd.DataFrame, Y: pd.DataFrame, splits: SplitTable, volume: Any, clinical: Any, sides: Any
+    ) -> GridResult:
+        plan = self._plan(X, splits, Preparation(self.prepare, sides))
         features = [str(name) for name in X.columns]
         table = _aligned(Y, plan.patients, "targets")
         targets = make_targets(table, self.cut)
         feasibility = check_feasibility(targets, splits, self.gates)
         able = [target for target, fit in zip(targets, feasibility["feasible"], strict=True) if fit]
-        inspect_parts(self._own_parts(), plan.X, table)
+        inspect_parts(self._own_parts() | plan.preparation.parts, plan.X, table)
         inspect_cuts(targets)
         ledger = Ledger(plan.patients)
         runner = self._runner(plan, ledger)
         folds = [fold for repeat in splits.repeats for fold in splits.outer(repeat)]
         if able:
-            check_canary(plan, Task(able[0], folds[0]), own=self._own_parts())
+            check_canary(plan, Task(able[0], folds[0]), own=self._own_parts() | _testable(plan.preparation))
         tasks = [Task(target, fold) for fold in folds for target in able]
         found = runner.map(partial(fit_fold, plan), tasks, "phenotype grid", task_parts)
         results = {(task.target.name, task.fold.name): one for task, one in zip(tasks, found, strict=True)}
@@ -245,6 +258,7 @@ class PhenotypeGrid:
             "model bundles",
             lambda job: [*target_parts(job[0]), [list(cell) for cell in job[1]]],
         )
+        whole = {target.name: one.get("funnel", []) for (target, _), one in zip(jobs, bundles, strict=True)}
         return GridResult(
             grid=grid,
             summary=summary,
@@ -259,6 +273,7 @@ class PhenotypeGrid:
             published=shown,
             optimism=tables.optimism_table(shown, summary),
             inner=tables.inner_table(plan, able, folds, results),
+            funnel=tables.funnel_table(able if len(plan.preparation) else [], folds, results, whole),
             crossfit=tables.crossfit(plan, able, folds, results),
             ledger=ledger,
             bundles={
@@ -267,7 +282,7 @@ class PhenotypeGrid:
             },
         )
 
-    def _plan(self, X: pd.DataFrame, splits: SplitTable) -> Plan:
+    def _plan(self, X: pd.DataFrame, splits: SplitTable, preparation: Preparation | None = None) -> Plan:
         if self.protocol not in ("nested", "published"):
             message = f"unknown protocol {self.protocol!r}; use 'nested' or 'published'"
             raise ConfigError(message)
@@ -314,6 +329,8 @@ class PhenotypeGrid:
             seed=self.seed,
             scaler=self.scaler,
             meta=make_meta(self.engine),
+            features=[str(name) for name in table.columns],
+            preparation=Preparation([]) if preparation is None else preparation,
         )
 
     def _own_parts(self) -> dict[str, Any]:
@@ -340,10 +357,10 @@ class PhenotypeGrid:
             list(plan.classifiers),
             list(self._null_plan(plan).learners),
             self.engine if isinstance(self.engine, str) else dict(self.engine),
-            [self.k, self.n_bins, self.defaults, self.seed],
+            [self.k, self.n_bins, self.defaults, self.seed, plan.preparation.key],
         ]
         # The user's own objects have no content that a key could name for sure.
-        store = None if self._own_parts() else self.store
+        store = None if self._own_parts() or not plan.preparation.key else self.store
         return Runner(plan, content.digest(key), ledger, self.workers, self.cluster, store, self.progress)
 
     def _null_plan(self, plan: Plan) -> Plan:
@@ -394,6 +411,15 @@ class PhenotypeGrid:
         quick = {name: learner for name, learner in plan.learners.items() if name in (*QUICK, "svm", "random_forest")}
         bare = replace(plan, selectors={"none": "none"}, learners=quick or plan.learners, stacking=False)
         return runner.map(partial(_bare_cells, bare), able, "no selector", target_parts)
+
+
+def _testable(preparation: Preparation) -> dict[str, Any]:
+    """Return the steps that can be fitted on features and classes alone."""
+    return {
+        f"prepare:{step.name}": step.transformer
+        for step in preparation.steps
+        if not step.fit_with and not step.transform_with and type(step.transformer).__module__.split(".")[0] != "imrad"
+    }
 
 
 def _block_parts(name: str, key: str, target: Target) -> list[Any]:

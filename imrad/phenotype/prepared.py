@@ -1,28 +1,31 @@
 """What the training rows of a part teach: scale, bins and selected features, each learnt once.
 
-What does not depend on the target (imputation, scaling, bins, feature-to-feature uncertainty) is
-learnt once per set of training rows and kept for the targets that follow.
+What does not depend on the target (preparation steps, imputation, scaling, bins, feature-to-feature
+uncertainty) is learnt once per set of training rows and kept for the targets that follow; preparation
+from the first step on that looks at the outcome is learnt for each target.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from threading import Lock
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from sklearn.base import clone
 
 from imrad import content
 from imrad.evaluation import Ledger, SplitTable
+from imrad.evaluation.preparation import FittedPreparation, Preparation
 from imrad.phenotype.discretise import bin_codes, equal_frequency_cuts
 from imrad.phenotype.learners import Learner, make_meta
 from imrad.phenotype.scores import ContingencyScores, top_k
 from imrad.phenotype.selectors import make_selector
 
-__all__ = ["STACKING", "Plan", "Prepared", "Selection", "apply_scale", "learn_scale", "prepare", "select"]
+__all__ = ["STACKING", "Plan", "Prepared", "Selection", "apply_scale", "learn_scale", "narrow", "prepare", "select"]
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 Rows = np.ndarray[Any, np.dtype[np.intp]]
@@ -61,6 +64,10 @@ class Plan:
         In place of median imputation and standardisation.
     meta : Learner
         What the stack stands on its bases with.
+    features : list of str
+        Column names.
+    preparation : Preparation
+        Steps before scaling and bins.
     """
 
     X: Floats
@@ -74,11 +81,23 @@ class Plan:
     seed: int = 0
     scaler: Any = None
     meta: Learner = field(default_factory=lambda: make_meta("sklearn"))
+    features: list[str] = field(default_factory=list)
+    preparation: Preparation = field(default_factory=lambda: Preparation([]))
 
     @cached_property
     def key(self) -> str:
         """Digest of what a preparation depends on."""
-        return content.digest([self.X, self.n_bins])
+        return content.digest([self.X, self.n_bins, self.preparation.key])
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """The raw features with their names, as preparation steps get them."""
+        return pd.DataFrame(self.X, index=self.patients, columns=self.features)
+
+    @property
+    def keeps(self) -> bool:
+        """Whether what is learnt has a name for sure, so that it may be kept."""
+        return self.scaler is None and bool(self.preparation.key)
 
     @property
     def classifiers(self) -> list[str]:
@@ -107,6 +126,12 @@ class Prepared:
         Of the training rows.
     medians, means, scales, cuts : ndarray
         What was learnt.
+    names : list of str
+        Columns after preparation.
+    preparation : FittedPreparation
+        What the preparation steps learnt.
+    narrowed : dict
+        The same after the steps that look at the outcome, by the outcome.
     """
 
     rows: Rows
@@ -117,6 +142,9 @@ class Prepared:
     means: Floats
     scales: Floats
     cuts: Floats
+    names: list[str]
+    preparation: FittedPreparation
+    narrowed: OrderedDict[bytes, Prepared] = field(default_factory=OrderedDict)
 
     @property
     def nbytes(self) -> int:
@@ -126,6 +154,7 @@ class Prepared:
 
 _KEPT: OrderedDict[tuple[str, bytes], Prepared] = OrderedDict()
 _LOCK = Lock()  # a Dask worker may run several threads
+_KEEP_NARROWED = 16  # more than the targets or permutations that are looked at together
 _KEEP_BYTES = 300_000_000  # at 113 x 851 an outer fold and its inner ones take a tenth of it
 
 
@@ -133,8 +162,9 @@ def prepare(plan: Plan, rows: Rows, ledger: Ledger, *, stage: str, step: str, fo
     """Learn imputation, scale and bins from training rows; repeated calls for the same rows are free."""
     (training,) = ledger.rows(rows, plan.X, stage=stage, step=f"{step}/scaler", fold=fold)
     ledger.record(stage=stage, step=f"{step}/bins", fold=fold, rows=rows)
-    if plan.scaler is not None:
-        # Nothing names a user's own scaler for sure, so what it learns is not kept.
+    plan.preparation.record(ledger, stage=stage, step=step, fold=fold, rows=rows)
+    if not plan.keeps:
+        # Nothing names a user's own scaler or step for sure, so what it learns is not kept.
         return _learn(plan, rows, training)
     name = (plan.key, rows.tobytes())
     with _LOCK:
@@ -150,16 +180,51 @@ def prepare(plan: Plan, rows: Rows, ledger: Ledger, *, stage: str, step: str, fo
 
 
 def _learn(plan: Plan, rows: Rows, training: Floats) -> Prepared:
+    shared = plan.preparation.shared
+    if not len(shared):
+        return _scaled(plan, rows, plan.X, training, FittedPreparation((), {}, tuple(plan.features)))
+    fitted = shared.fit(pd.DataFrame(training, index=plan.table.index[rows], columns=plan.features))
+    values = fitted.transform(plan.table, shared.sides).to_numpy()
+    return _scaled(plan, rows, values, values[rows], fitted)
+
+
+def _scaled(plan: Plan, rows: Rows, values: Floats, training: Floats, preparation: FittedPreparation) -> Prepared:
+    """Learn scale and bins of prepared features."""
     if plan.scaler is None:
         medians, means, scales = learn_scale(training)
-        Z = apply_scale(plan.X, medians, means, scales)
+        Z = apply_scale(values, medians, means, scales)
     else:
         scaler = clone(plan.scaler).fit(training)
-        Z = np.asarray(scaler.transform(plan.X), dtype=float)
+        Z = np.asarray(scaler.transform(values), dtype=float)
         medians = means = scales = np.zeros(0)
     cuts = equal_frequency_cuts(training, plan.n_bins)
-    codes = bin_codes(plan.X, cuts)
-    return Prepared(rows, Z, codes, ContingencyScores(codes[rows], plan.n_bins), medians, means, scales, cuts)
+    codes = bin_codes(values, cuts)
+    scores = ContingencyScores(codes[rows], plan.n_bins)
+    return Prepared(rows, Z, codes, scores, medians, means, scales, cuts, list(preparation.names), preparation)
+
+
+def narrow(plan: Plan, prepared: Prepared, y: np.ndarray[Any, Any]) -> Prepared:
+    """Return what the training rows teach once the steps that look at the outcome have seen it.
+
+    The same where there are no such steps.
+    """
+    own = plan.preparation.own
+    if not len(own):
+        return prepared
+    name = np.asarray(y, dtype=np.int8).tobytes()
+    with _LOCK:
+        if name in prepared.narrowed:
+            return prepared.narrowed[name]
+    shared = plan.preparation.shared
+    table = prepared.preparation.transform(plan.table, shared.sides)
+    fitted = own.fit(table.iloc[prepared.rows], y)
+    values = fitted.transform(table, own.sides).to_numpy()
+    made = _scaled(plan, prepared.rows, values, values[prepared.rows], prepared.preparation.then(fitted))
+    with _LOCK:
+        prepared.narrowed[name] = made
+        while len(prepared.narrowed) > _KEEP_NARROWED:
+            prepared.narrowed.popitem(last=False)
+    return made
 
 
 def learn_scale(training: Floats) -> tuple[Floats, Floats, Floats]:
@@ -194,16 +259,22 @@ class Selection:
         The features, scaled and binned, of all patients.
     key : bytes
         Equal for equal matrices from the same training rows.
+    names : tuple of str
+        The selected columns' names.
     """
 
     columns: Rows
     Z: Floats
     codes: np.ndarray[Any, Any]
     key: bytes
+    names: tuple[str, ...] = ()
 
 
 def select(plan: Plan, prepared: Prepared, name: str, Y: np.ndarray[Any, Any]) -> list[Selection]:
     """Select features for every column of 0/1 labels of the training rows."""
+    if len(plan.preparation.own):
+        bare = replace(plan, preparation=plan.preparation.shared)
+        return [select(bare, narrow(plan, prepared, y), name, y[:, None])[0] for y in Y.T]
     what = plan.selectors[name]
     if isinstance(what, str) and what in _SCORED:
         method = getattr(prepared.scores, _SCORED[what])
@@ -216,7 +287,9 @@ def select(plan: Plan, prepared: Prepared, name: str, Y: np.ndarray[Any, Any]) -
 
 
 def _subset(prepared: Prepared, columns: Rows) -> Selection:
-    return Selection(columns, prepared.Z[:, columns], prepared.codes[:, columns], columns.tobytes())
+    names = tuple(prepared.names[column] for column in columns)
+    key = columns.tobytes() if not len(prepared.preparation.steps) else "\x1f".join(names).encode()
+    return Selection(columns, prepared.Z[:, columns], prepared.codes[:, columns], key, names)
 
 
 def _user_selection(plan: Plan, prepared: Prepared, what: Any, y: np.ndarray[Any, Any]) -> Selection:

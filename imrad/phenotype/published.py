@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from imrad.evaluation import Ledger
+from imrad.evaluation.preparation import Preparation
 from imrad.phenotype.learners import Job, meta_job
 from imrad.phenotype.measures import concordance
 from imrad.phenotype.parts import make_job, predict_jobs
-from imrad.phenotype.prepared import STACKING, Plan, prepare, select
+from imrad.phenotype.prepared import STACKING, Plan, narrow, prepare, select
 from imrad.phenotype.targets import Target
 
 __all__ = ["published_cells"]
@@ -38,6 +40,11 @@ def published_cells(plan: Plan, target: Target) -> dict[str, Any]:
     cut = target.cut(target.values[everyone])
     labels = np.zeros(len(plan.patients), dtype=np.int64)
     labels[everyone] = target.values[everyone] > cut
+    if len(plan.preparation):
+        # Here preparation, too, has seen all patients.
+        whole = narrow(plan, whole, labels[everyone])
+        ready = whole.preparation.transform(plan.table, plan.preparation.sides).to_numpy()
+        plan = replace(plan, X=ready, features=whole.names, preparation=Preparation([]))
     columns = {}
     for selector in plan.selectors:
         ledger.record(stage=stage, step=f"{name}/selector:{selector}", fold="all", rows=everyone)

@@ -9,6 +9,7 @@ summary               target, status, reason, n, n_positive, auc, auc_low, auc_h
                       spearman, auc_pooled, interval, selector, classifier, n_chosen, auc_best_cell,
                       null_median, null_q95, null_cells, null_group, permutations, cut_rule, imbalance
 predictions           patient, target, repeat, fold, probability, observed, value, selector, classifier, cut
+funnel                target, fold (``all``: the final fit), order, step, n_in, n_out
 stability             target, selector, feature, n_selected, n_folds, frequency, stability
 agreement             selector_a, selector_b, n_selected, shared, jaccard
 study_table           target, one column a classifier (its best selector's AUC), best_cell, best_auc
@@ -24,6 +25,7 @@ inner                 target, repeat, fold, selector, classifier, auc_inner, auc
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import combinations
 from typing import Any
 
@@ -319,11 +321,15 @@ def stability_table(
     Nogueira S, Sechidis K, Brown G. On the stability of feature selection algorithms. JMLR 2018;18(174).
     """
     parts = []
+    made = {name for one in results.values() for chosen in one["selected"].values() for name in chosen}
+    features = [*features, *sorted(made - set(features))]
+    where = {name: number for number, name in enumerate(features)}
     for target in targets:
         for selector in plan.selectors:
             hits = np.zeros((len(folds), len(features)), dtype=bool)
             for number, fold in enumerate(folds):
-                hits[number, results[target.name, fold.name]["selected"][selector]] = True
+                chosen = results[target.name, fold.name]["selected"][selector]
+                hits[number, [where[name] for name in chosen]] = True
             counts = hits.sum(axis=0)
             seen = np.flatnonzero(counts)
             order = seen[np.argsort(-counts[seen], kind="stable")]
@@ -354,6 +360,18 @@ def _stability(hits: np.ndarray[Any, Any]) -> float:
     return float(1 - spread / (share * (1 - share)))
 
 
+def funnel_table(
+    targets: list[Target], folds: list[Fold], results: Results, whole: Mapping[str, list[dict[str, Any]]]
+) -> pd.DataFrame:
+    """Return how many features each preparation step was given and kept, by target, outer fold and finally."""
+    rows: list[dict[str, Any]] = []
+    for target in targets:
+        found = [(fold.name, results[target.name, fold.name]["funnel"]) for fold in folds]
+        for name, funnel in [*found, ("all", whole.get(target.name, []))]:
+            rows += [{"target": target.name, "fold": name, "order": number} | row for number, row in enumerate(funnel)]
+    return pd.DataFrame(rows, columns=["target", "fold", "order", "step", "n_in", "n_out"])
+
+
 def agreement_table(plan: Plan, targets: list[Target], folds: list[Fold], results: Results) -> pd.DataFrame:
     """Return how many features each pair of selectors shares, averaged over targets and outer folds."""
     rows = []
@@ -362,7 +380,7 @@ def agreement_table(plan: Plan, targets: list[Target], folds: list[Fold], result
         for target in targets:
             for fold in folds:
                 chosen = results[target.name, fold.name]["selected"]
-                a, b = set(map(int, chosen[first])), set(map(int, chosen[second]))
+                a, b = set(chosen[first]), set(chosen[second])
                 shared.append(len(a & b))
                 jaccard.append(len(a & b) / max(len(a | b), 1))
                 kept.append(max(len(a), len(b)))

@@ -22,6 +22,7 @@ _DOORS = {
     "Region": "regions",
     "Segment": "segmentation",
     "ICCFilter": "robustness",
+    "ReaderMean": "robustness",
     "Perturber": "perturb",
     "ReadingSettings": "extraction",
     "VolumeFilter": "robustness",

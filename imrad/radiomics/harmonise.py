@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -10,12 +10,12 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from imrad.evaluation.site_effects import SiteEffects, Unseen, code_covariates
 from imrad.exceptions import FitError
 
 __all__ = ["ComBat"]
 
 Array = NDArray[np.float64]
-Unseen = Literal["error", "unadjusted", "nearest", "grand_mean"]
 
 
 class ComBat(TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -110,12 +110,13 @@ class ComBat(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self.batches_, which = np.unique(sites, return_inverse=True)
         self.n_rows_ = np.bincount(which)
         if self.reference is not None and self.reference not in self.batches_:
-            message = f"the reference site {self.reference} is not among the fitted ones: {_list(self.batches_)}"
+            known = ", ".join(map(str, self.batches_))
+            message = f"the reference site {self.reference} is not among the fitted ones: {known}"
             raise FitError(message)
         self.mean_only_ = bool(self.mean_only or self.n_rows_.min() == 1)
         n, n_batches = x.shape[0], len(self.batches_)
         self._learn_levels(kept)
-        design = np.column_stack([np.eye(n_batches)[which], self._code(kept, n)])
+        design = np.column_stack([np.eye(n_batches)[which], code_covariates(kept, self._levels, n)])
         if np.linalg.matrix_rank(design) < design.shape[1]:
             message = (
                 f"{n_batches} sites and {design.shape[1] - n_batches} covariate columns cannot be told apart in {n} "
@@ -141,7 +142,7 @@ class ComBat(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self.delta_ = np.ones((n_batches, x.shape[1]))
         self.prior_ = np.zeros((n_batches, 2))
         if self.adjusted_.any():
-            scaled = self._standardise(x, kept)[:, self.adjusted_]
+            scaled = self.frozen().standardise(x, kept)[:, self.adjusted_]
             for b in range(n_batches):
                 gamma, delta, self.prior_[b] = self._site_effect(scaled[which == b])
                 if b != reference:
@@ -160,14 +161,23 @@ class ComBat(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         """
         check_is_fitted(self)
         x, sites, kept = self._split(X, batch, covariates, reset=False)
-        gamma, delta = np.zeros_like(x), np.ones_like(x)
-        scaled = self._standardise(x, kept)
-        for site in np.unique(sites):
-            rows = sites == site
-            gamma[rows], delta[rows] = self._effect_of(site, scaled[rows])
-        adjusted = (scaled - gamma) / np.sqrt(delta) * self.pooled_sd_ + (x - scaled * self.pooled_sd_)
-        same = (gamma == 0) & (delta == 1)
-        return np.where(same | ~self.adjusted_, x, adjusted)
+        return self.frozen().apply(x, sites, kept)
+
+    def frozen(self) -> SiteEffects:
+        """Return what was learnt as plain arrays, which is what :meth:`transform` applies."""
+        check_is_fitted(self)
+        return SiteEffects(
+            batches=self.batches_.tolist(),
+            gamma=self.gamma_,
+            delta=self.delta_,
+            grand_mean=self.grand_mean_,
+            pooled_sd=self.pooled_sd_,
+            adjusted=self.adjusted_,
+            covariate_effects=np.asarray(self.covariate_effects_, dtype=float),
+            levels=self._levels,
+            prior=self.prior_,
+            unseen=self.unseen,
+        )
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
         """Return the names of the features that come out."""
@@ -176,27 +186,6 @@ class ComBat(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         if names is None:
             names = [f"x{number}" for number in range(self.n_features_in_)]
         return np.asarray([str(names[i]) for i in self._feature_positions], dtype=object)
-
-    def _effect_of(self, site: Any, scaled: Array) -> tuple[Array, Array]:
-        known = np.flatnonzero(self.batches_ == site)
-        if known.size:
-            return self.gamma_[known[0]], self.delta_[known[0]]
-        if self.unseen == "error":
-            message = (
-                f"site {site} was not fitted (fitted: {_list(self.batches_)}); set unseen to unadjusted, nearest or "
-                f"grand_mean to say what shall happen to its {len(scaled)} rows"
-            )
-            raise FitError(message)
-        still = np.ones(scaled.shape[1])
-        profile = scaled.mean(axis=0)
-        if self.unseen == "nearest":
-            near = int(np.argmin(((self.gamma_ - profile) ** 2)[:, self.adjusted_].sum(axis=1)))
-            return self.gamma_[near], self.delta_[near]
-        if self.unseen == "grand_mean":
-            centre, spread = self.prior_.mean(axis=0)
-            n = len(scaled)
-            return (spread * n * profile + centre) / (spread * n + 1), still
-        return np.zeros_like(profile), still
 
     def _site_effect(self, scaled: Array) -> tuple[Array, Array, Array]:
         """Return a site's shrunken additive and multiplicative effect, and the prior of the first."""
@@ -226,11 +215,6 @@ class ComBat(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             if change <= self.tolerance:
                 break
         return new_gamma, new_delta, prior
-
-    def _standardise(self, x: Array, covariates: pd.DataFrame) -> Array:
-        expected = self.grand_mean_ + self._code(covariates, len(x)) @ self.covariate_effects_
-        scaled: Array = (x - expected) / self.pooled_sd_
-        return scaled
 
     def _split(self, X: Any, batch: Any, covariates: Any, *, reset: bool) -> tuple[Array, NDArray[Any], pd.DataFrame]:
         """Return features, sites and covariates of the rows."""
@@ -274,24 +258,6 @@ class ComBat(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             if not pd.api.types.is_numeric_dtype(covariates[name].infer_objects()):
                 self._levels[name] = sorted(set(covariates[name]))
 
-    def _code(self, covariates: pd.DataFrame, n: int) -> Array:
-        """Return covariates as numbers: categories as indicators of all levels but the first."""
-        columns: list[Array] = [np.empty((n, 0))]
-        for name in covariates.columns:
-            values = covariates[name].infer_objects()
-            if name in self._levels:
-                strange = set(values) - set(self._levels[name])
-                if strange:
-                    message = (
-                        f"{name} holds {sorted(strange)[0]!r}, which is not among the fitted levels "
-                        f"{self._levels[name]}"
-                    )
-                    raise FitError(message)
-                columns += [(values == level).to_numpy(dtype=float)[:, None] for level in self._levels[name][1:]]
-            else:
-                columns.append(values.to_numpy(dtype=float)[:, None])
-        return np.hstack(columns)
-
 
 def _empirical(scaled: Array, gamma: Array, delta: Array) -> tuple[Array, Array]:
     """Return effects averaged over the other features' effects, weighted by their likelihood here."""
@@ -306,8 +272,3 @@ def _empirical(scaled: Array, gamma: Array, delta: Array) -> tuple[Array, Array]
         new_gamma[feature] = weight @ gamma / weight.sum()
         new_delta[feature] = weight @ delta / weight.sum()
     return new_gamma, new_delta
-
-
-def _list(sites: NDArray[Any]) -> str:
-    shown = ", ".join(str(site) for site in sites[:8])
-    return shown + (f" and {len(sites) - 8} more" if len(sites) > 8 else "")

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal, Self
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.feature_selection import SelectorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from imrad.evaluation.agreement import Form, icc
+from imrad.evaluation.plain_steps import MeanOfReaders
 from imrad.exceptions import FitError, InputError
 from imrad.seeds import generator
 
-__all__ = ["ICCFilter", "VolumeFilter", "agreement", "average_readers", "robust_features"]
+__all__ = ["ICCFilter", "ReaderMean", "VolumeFilter", "agreement", "average_readers", "robust_features"]
 
 _KEYS = ("patient", "case", "reader", "perturbation")
 On = Literal["lower", "estimate"]
@@ -185,7 +187,7 @@ class ICCFilter(_Filter):
         self.threshold = threshold
         self.on = on
 
-    def fit(self, X: Any, y: Any = None, repeats: ArrayLike | None = None) -> Self:
+    def fit(self, X: Any, y: Any = None, repeats: ArrayLike | Sequence[pd.DataFrame] | None = None) -> Self:
         """Measure agreement.
 
         Parameters
@@ -193,8 +195,9 @@ class ICCFilter(_Filter):
         X : array or DataFrame, shape (n, p)
             Features; a DataFrame indexed by patient where the constructor got a table.
         y : ignored
-        repeats : array, shape (n, k, p), optional
-            Repeated measurements of these rows; rows without any are NaN.
+        repeats : array, shape (n, k, p), or sequence of DataFrames, optional
+            Repeated measurements of these rows; rows without any are NaN. DataFrames hold the other
+            readers' values of the same rows, `X` being the first reader's.
 
         Raises
         ------
@@ -204,7 +207,7 @@ class ICCFilter(_Filter):
         index = getattr(X, "index", None)
         validate_data(self, X, dtype=np.float64, ensure_all_finite="allow-nan")
         if repeats is not None:
-            cube = np.asarray(repeats, dtype=float)
+            cube = self._with_others(X, repeats) if _are_tables(repeats) else np.asarray(repeats, dtype=float)
             if cube.ndim != 3 or cube.shape[0] != len(X) or cube.shape[2] != self.n_features_in_:
                 message = (
                     f"repeats have the shape {cube.shape} where rows x measurements x {self.n_features_in_} are needed"
@@ -225,6 +228,17 @@ class ICCFilter(_Filter):
         self._keep(np.nan_to_num(chosen, nan=-1.0) >= self.threshold, f"reaches an ICC of {self.threshold}")
         return self
 
+    def _with_others(self, X: Any, others: Any) -> NDArray[np.float64]:
+        """Return X and the other readers' tables as rows x readers x features."""
+        names = list(getattr(self, "feature_names_in_", others[0].columns))
+        for table in others:
+            absent = [name for name in names if name not in table.columns]
+            if absent:
+                message = f"another reader's table lacks {len(absent)} features of X, the first {absent[0]}"
+                raise ValueError(message)
+        own = np.asarray(X, dtype=float)
+        return np.stack([own, *(table[names].to_numpy(dtype=float) for table in others)], axis=1)
+
     def _of_patients(self, index: pd.Index[Any]) -> NDArray[np.float64]:
         table = self.repeats
         names = list(self.feature_names_in_)
@@ -237,6 +251,38 @@ class ICCFilter(_Filter):
             return _cube(rows, self.by, names)
         except InputError as error:
             raise FitError(str(error)) from error
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags
+
+
+def _are_tables(repeats: Any) -> bool:
+    return isinstance(repeats, list | tuple) and all(isinstance(item, pd.DataFrame) for item in repeats)
+
+
+class ReaderMean(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """Average each patient's features over the readers who measured them; nothing is learnt.
+
+    A patient whom one reader measured keeps that reader's values, as do new patients.
+    """
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Remember the features."""
+        validate_data(self, X, dtype=np.float64, ensure_all_finite="allow-nan")
+        return self
+
+    def frozen(self) -> MeanOfReaders:
+        """Return the step as plain values, which is what :meth:`transform` applies."""
+        check_is_fitted(self, "n_features_in_")
+        names = tuple(map(str, getattr(self, "feature_names_in_", range(self.n_features_in_))))
+        return MeanOfReaders(names, names)
+
+    def transform(self, X: Any, repeats: Sequence[pd.DataFrame] | None = None) -> NDArray[np.float64]:
+        """Return the mean of `X` and the other readers' tables of the same rows."""
+        x = validate_data(self, X, reset=False, dtype=np.float64, ensure_all_finite="allow-nan")
+        return self.frozen().apply(x, {"repeats": repeats})
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

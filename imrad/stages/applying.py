@@ -14,6 +14,7 @@ from imrad import __version__, content
 from imrad.exceptions import BundleError, ConfigError
 from imrad.stages.exporting import open_bundle, outside_share
 from imrad.stages.newcomers import measure
+from imrad.stages.preparing import sides_of
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -124,7 +125,8 @@ def _apply(
 
     features = blocks.features(data)
     patients, seen = _strangers(value["features"], features)
-    phenotypes, percentiles, unusable = _phenotypes(value["phenotypes"], features)
+    sides = sides_of(data, value["levels"])
+    phenotypes, percentiles, unusable = _phenotypes(value["phenotypes"], features, sides)
     sources = {"features": features, "ImRad": phenotypes}
     n_strange = int(patients["out_of_distribution"].sum())
     lines = [
@@ -208,7 +210,7 @@ def _strangers(training: Mapping[str, Any], features: pd.DataFrame) -> tuple[pd.
 
 
 def _phenotypes(
-    bundles: Mapping[str, Any], features: pd.DataFrame
+    bundles: Mapping[str, Any], features: pd.DataFrame, sides: Mapping[str, Any]
 ) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, str]]:
     """Return probabilities and percentiles, patients x phenotypes, and why some are not there."""
     from imrad.phenotype.bundle import PhenotypeModel
@@ -217,7 +219,7 @@ def _phenotypes(
     for target, bundle in bundles.items():
         try:
             model = PhenotypeModel(bundle)
-            scores = model.predict(features)
+            scores = model.predict(features, sides)
         except BundleError as error:
             unusable[target] = str(error)
             continue
@@ -284,7 +286,7 @@ def _external(
     for name, plain in part["models"].items():
         try:
             model = FrozenModel(plain)
-            risk = model.risk(_tables(model, data, sources, levels))
+            risk = model.risk(_tables(model, data, sources, levels), sides_of(data, levels))
             added = model.shift(risk[rows], time, event) if recalibrate else 0.0
         except BundleError as error:
             models.append({"model": name, "n": len(rows), "n_events": int(event.sum()), "reason": str(error)})

@@ -12,6 +12,9 @@ from imrad.config import parse_settings
 from imrad.exceptions import ConfigError, FeasibilityError, FitError, TooFewEventsError
 from imrad.stages import blocks, proof
 from imrad.stages.description import describe_scores
+from imrad.stages.prepare_settings import PrepareList, check_steps
+from imrad.stages.prepare_tables import describe
+from imrad.stages.preparing import make_preparation
 from imrad.stages.results import write_results
 from imrad.survival.settings import SurvivalSettings
 
@@ -28,6 +31,10 @@ CODE = (
     "imrad.stages.responding",
     "imrad.stages.description",
     "imrad.stages.blocks",
+    "imrad.stages.preparing",
+    "imrad.stages.prepare_tables",
+    "imrad.radiomics.robustness",
+    "imrad.radiomics.harmonise",
     "imrad.survival",
     "imrad.evaluation",
     "imrad.seeds",
@@ -48,6 +55,9 @@ class FuseStageSettings(SurvivalSettings):
     endpoints: tuple[str, ...] = Field(default=(), description="Endpoints, such as os and pfi; else all of the cohort.")
     clinical: tuple[str, ...] | None = Field(default=None, description="Columns of the block Clinical.")
     immune: tuple[str, ...] | None = Field(default=None, description="Targets of the block Immune; else all.")
+    prepare: PrepareList = Field(
+        default=(), description="Steps on the features of the block Rad, in order, fitted in every fold."
+    )
     volume: str | None = Field(default=None, description="Volume feature; else the tumour's mesh volume.")
     extra_blocks: dict[str, tuple[str, ...]] = Field(
         default_factory=dict, description="Your own blocks: NAME: columns."
@@ -56,7 +66,9 @@ class FuseStageSettings(SurvivalSettings):
 
 def check(run: Run) -> FuseStageSettings:
     """Check the section before anything runs."""
-    return parse_settings(FuseStageSettings, run.config.section("fuse"), "fuse")
+    settings = parse_settings(FuseStageSettings, run.config.section("fuse"), "fuse")
+    check_steps(settings.prepare, "fuse")
+    return settings
 
 
 def fuse(
@@ -105,6 +117,8 @@ def _one(
         from imrad.evaluation import CrossFitted
         from imrad.survival import COMPARISON_MODELS, DEFAULT_MODELS, SurvivalFusion
 
+        preparation = make_preparation(data, settings.prepare, "fuse", "survival", seed=run.config.seed)
+        splits = proof.read_splits(run)
         fusion = SurvivalFusion(
             (*DEFAULT_MODELS, *COMPARISON_MODELS) if settings.comparison_models else None,
             n_bootstrap=settings.n_bootstrap,
@@ -114,6 +128,7 @@ def _one(
             workers=workers,
             store=stage.store,
             progress=progress,
+            prepare=preparation.steps,
         )
         phenotype = CrossFitted(run.read("phenotype/crossfit.csv")) if run.has("phenotype/crossfit.csv") else None
         try:
@@ -121,10 +136,11 @@ def _one(
             result = fusion.run(
                 y,
                 _blocks(data, settings),
-                proof.read_splits(run),
+                splits,
                 phenotype,
                 sites=_sites(data),
                 subgroups=_subgroups(data),
+                sides=preparation.sides,
             )
         except (FeasibilityError, TooFewEventsError) as error:
             stage.skip(str(error))
@@ -134,6 +150,9 @@ def _one(
             found = getattr(result, table, None)
             if isinstance(found, pd.DataFrame) and len(found.columns):
                 stage.table(f"{folder}/{table}.csv", found)
+        if len(preparation):
+            stage.table(f"{folder}/funnel.csv", result.funnel)
+            describe(stage, folder, preparation, blocks.features(data), splits)
         stage.json(f"{folder}/verdict.json", result.verdict)
         stage.plain(f"{folder}/models.zip", result.final)
         stage.json(f"{folder}/nomogram.json", _nomograms(result, settings.horizons_days, _levels(data)))

@@ -11,6 +11,9 @@ from imrad.config import parse_settings
 from imrad.exceptions import FeasibilityError
 from imrad.phenotype.settings import PhenotypeSettings
 from imrad.stages import blocks, proof
+from imrad.stages.prepare_settings import PrepareList, check_steps
+from imrad.stages.prepare_tables import describe
+from imrad.stages.preparing import make_preparation
 from imrad.stages.results import write_results
 
 if TYPE_CHECKING:
@@ -19,7 +22,16 @@ if TYPE_CHECKING:
 
 __all__ = ["PhenotypeStageSettings", "check", "phenotype"]
 
-CODE = ("imrad.stages.phenotyping", "imrad.stages.blocks", "imrad.phenotype", "imrad.evaluation", "imrad.seeds")
+CODE = (
+    *(
+        "imrad.stages.phenotyping",
+        "imrad.stages.blocks",
+        "imrad.stages.preparing",
+        "imrad.stages.prepare_tables",
+        "imrad.phenotype",
+    ),
+    *("imrad.evaluation", "imrad.seeds", "imrad.radiomics.robustness", "imrad.radiomics.harmonise"),
+)
 
 TABLES = (
     *("grid", "summary", "predictions", "feasibility", "stability", "null", "controls", "published"),
@@ -33,12 +45,15 @@ class PhenotypeStageSettings(PhenotypeSettings):
     targets: str | tuple[str, ...] = Field(default="all", description="Target names, or all.")
     volume: str | None = Field(default=None, description="Volume feature; else the tumour's mesh volume.")
     clinical: tuple[str, ...] | None = Field(default=None, description="Clinical columns of the clinical-only row.")
+    prepare: PrepareList = Field(default=(), description="Steps on the features, in order, fitted in every fold.")
 
 
 def check(run: Run, changes: Mapping[str, Any] | None = None) -> PhenotypeStageSettings:
     """Check the section before anything runs."""
     values = {**run.config.section("phenotype"), **(changes or {})}
-    return parse_settings(PhenotypeStageSettings, values, "phenotype")
+    settings = parse_settings(PhenotypeStageSettings, values, "phenotype")
+    check_steps(settings.prepare, "phenotype", "classes")
+    return settings
 
 
 def phenotype(
@@ -77,10 +92,15 @@ def phenotype(
         Y = blocks.targets(data, [wanted] if isinstance(wanted, str) else wanted)
         volume = blocks.volume_block(data, settings.volume)
         clinical = blocks.clinical_block(data, settings.clinical)
-        own = ("targets", "volume", "clinical")
+        own = ("targets", "volume", "clinical", "prepare")
+        names = [str(name) for name in Y.columns]
+        seed = run.config.seed
+        preparation = make_preparation(data, settings.prepare, "phenotype", "classes", seed=seed, targets=names)
+        splits = proof.read_splits(run)
         grid = PhenotypeGrid(
             **{name: value for name, value in settings.parameters().items() if name not in own},
-            seed=run.config.seed,
+            prepare=preparation.steps,
+            seed=seed,
             workers=workers,
             cluster=cluster,
             store=stage.store,
@@ -89,9 +109,10 @@ def phenotype(
         result = grid.run(
             blocks.features(data),
             Y,
-            proof.read_splits(run),
+            splits,
             volume=None if volume.empty else volume.iloc[:, 0],
             clinical=None if clinical.empty else clinical,
+            sides=preparation.sides,
         )
         if target and (result.summary["status"] == "skipped").all():
             reasons = "; ".join(f"{row.target}: {row.reason}" for row in result.summary.itertuples())
@@ -99,6 +120,9 @@ def phenotype(
             raise FeasibilityError(message)
         for name in TABLES:
             stage.table(f"phenotype/{name}.csv", getattr(result, name))
+        if len(preparation):
+            stage.table("phenotype/funnel.csv", result.funnel)
+            describe(stage, "phenotype", preparation, blocks.features(data), splits)
         stage.table("phenotype/crossfit.csv", result.crossfit.table)
         for name, bundle in result.bundles.items():
             stage.plain(f"phenotype/models/{_slug(name)}.zip", bundle)

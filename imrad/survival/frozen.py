@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from imrad.evaluation.outcomes import BoolArray, FloatArray
-from imrad.exceptions import BundleError
+from imrad.evaluation.preparation import FittedPreparation
+from imrad.exceptions import BundleError, FitError
 from imrad.survival.baseline import survival_at
 from imrad.survival.design import BlockCoding
 
@@ -43,6 +44,9 @@ class FrozenModel:
             self.name = str(plain["name"])
             self.blocks = [str(name) for name in plain["blocks"]]
             self._codings = {name: BlockCoding.from_plain(plain["coding"][name]) for name in self.blocks}
+            self._prepare = {
+                name: FittedPreparation.from_plain(part) for name, part in plain.get("prepare", {}).items()
+            }
             self._kept = {name: np.asarray(plain["columns"][name], dtype=np.intp) for name in self.blocks}
             self._median = {name: np.asarray(part, dtype=float) for name, part in plain["median"].items()}
             self._coef = np.asarray(plain["coef"], dtype=float)
@@ -56,7 +60,10 @@ class FrozenModel:
         if not usable:
             message = f"the model {self.name} is a forest or a boosting: it has no coefficients that could travel"
             raise BundleError(message)
-        self.needed = self._needed()
+        coded = self._needed()
+        # What the preparation has no use for may be absent.
+        self._prepare = {name: part.narrowed(coded[name]) for name, part in self._prepare.items()}
+        self.needed = coded | {name: list(part.inputs) for name, part in self._prepare.items()}
 
     def _needed(self) -> dict[str, list[str]]:
         found, start = {}, 0
@@ -77,9 +84,11 @@ class FrozenModel:
 
     def columns(self, block: str) -> list[tuple[str, str]]:
         """Return name and kind (``number``, ``ordered`` or ``classes``) of every raw column of a block."""
+        if block in self._prepare:
+            return [(name, "number") for name in self._prepare[block].inputs]
         return [(column.name, column.kind) for column in self._codings[block].columns]
 
-    def risk(self, tables: Mapping[str, pd.DataFrame]) -> FloatArray:
+    def risk(self, tables: Mapping[str, pd.DataFrame], sides: Mapping[str, Any] | None = None) -> FloatArray:
         """Return linear predictors, 0 at the training mean; single missing values take the training median.
 
         Parameters
@@ -87,6 +96,8 @@ class FrozenModel:
         tables : mapping of str to DataFrame
             Patients x columns of each block, rows in the same order. Columns that have no part in
             the risk may be absent.
+        sides : mapping, optional
+            Side tables of the preparation by name, such as sites, indexed by patient.
 
         Raises
         ------
@@ -107,10 +118,19 @@ class FrozenModel:
         for block in self.blocks:
             coding = self._codings[block]
             table = tables[block] if block in tables else pd.DataFrame(index=range(n_patients))
+            if block in self._prepare:
+                table = self._prepared(block, table, sides)
             whole = table.reindex(columns=[column.name for column in coding.columns])
             part = coding.apply(whole)[:, self._kept[block]]
             parts.append((part > self._median[block]).astype(float) if block in self._median else part)
         return np.asarray(np.column_stack(parts) @ self._coef - self._offset)
+
+    def _prepared(self, block: str, table: pd.DataFrame, sides: Mapping[str, Any] | None) -> pd.DataFrame:
+        try:
+            return self._prepare[block].transform(table, sides)
+        except FitError as error:
+            message = f"the model {self.name} cannot be applied: {error}"
+            raise BundleError(message) from error
 
     def survival(self, risk: FloatArray, times: Any) -> FloatArray:
         """Return survival probabilities of risks, shape (n_patients, n_times)."""

@@ -13,12 +13,14 @@ import pandas as pd
 from imrad import content
 from imrad.evaluation import CrossFitted, Ledger, SplitTable
 from imrad.evaluation.outcomes import BoolArray, FloatArray
+from imrad.evaluation.preparation import Preparation, Step
 from imrad.exceptions import CohortError, ConfigError, InSampleError, TooFewEventsError
 from imrad.execution import Progress, Store, map_tasks
 from imrad.survival import fusion_tables
 from imrad.survival.fusion_tasks import IMRAD, FusionData, Task, run_task
 from imrad.survival.models import DEFAULT_MODELS, BlockModel
 from imrad.survival.outcome import as_outcome, require_events
+from imrad.survival.prepared import check_prepared, prepared_model
 
 __all__ = ["FusionResult", "SurvivalFusion"]
 
@@ -55,6 +57,8 @@ class FusionResult:
         kind (``site left out``, ``cut``), model, level, n, n_events and what was found.
     subgroups : DataFrame
         C of the outer folds' risks within each category.
+    funnel : DataFrame
+        Columns of Rad given to and kept by each preparation step, then with a coefficient other than 0.
     explanations : DataFrame
         Exact contributions of each column to each patient's linear predictor.
     final : dict
@@ -80,6 +84,7 @@ class FusionResult:
     verdict: dict[str, Any]
     robustness: pd.DataFrame
     subgroups: pd.DataFrame
+    funnel: pd.DataFrame
     explanations: pd.DataFrame
     final: dict[str, Any]
     ledger: Ledger
@@ -110,6 +115,10 @@ class SurvivalFusion:
     store : Store, optional
         Where finished fits are kept for resuming.
     progress : callable, optional
+    prepare : sequence of Step or (str, transformer)
+        Steps that stand before the block Rad, fitted on each training part; see
+        :mod:`imrad.evaluation.preparation`. Steps that look at an outcome take the place of the
+        block's screening.
 
     Notes
     -----
@@ -129,6 +138,7 @@ class SurvivalFusion:
         cluster: str | None = None,
         store: Store | None = None,
         progress: Progress | None = None,
+        prepare: Sequence[Step | tuple[str, Any]] = (),
     ) -> None:
         self.models = tuple(DEFAULT_MODELS if models is None else models)
         self.seed = seed
@@ -139,6 +149,7 @@ class SurvivalFusion:
         self.cluster = cluster
         self.store = store
         self.progress = progress
+        self.prepare = tuple(prepare)
         if len({model.name for model in self.models}) != len(self.models):
             message = f"two models have the same name: {[model.name for model in self.models]}"
             raise ConfigError(message)
@@ -152,6 +163,7 @@ class SurvivalFusion:
         *,
         sites: pd.Series[Any] | None = None,
         subgroups: pd.DataFrame | None = None,
+        sides: Mapping[str, Any] | None = None,
     ) -> FusionResult:
         """Fit and compare all models.
 
@@ -169,6 +181,8 @@ class SurvivalFusion:
             Site of each patient, by patient: models without ImRad are also fitted without each site.
         subgroups : DataFrame, optional
             Patients x categories, in which the outer folds' risks are judged apart.
+        sides : mapping of str to (Series or DataFrame), optional
+            Side tables that the preparation steps name, indexed by patient: sites, another reader.
 
         Raises
         ------
@@ -176,6 +190,8 @@ class SurvivalFusion:
             If the endpoint cannot be cross-validated, with the numbers.
         InSampleError
             If ImRad scores come as anything but cross-fitted ones.
+        LeakError
+            If a preparation step knows held-out patients.
         """
         patients = splits.patients
         time, event, usable = _outcome(y, patients)
@@ -183,6 +199,10 @@ class SurvivalFusion:
         tables = {name: _aligned(table, patients) for name, table in blocks.items()}
         feasible, horizons = self._feasibility(time, event, usable, splits)
         runnable, skipped = self._runnable(tables, phenotype)
+        preparation = Preparation(self.prepare, sides)
+        if len(preparation) and "Rad" in tables:
+            runnable = tuple(prepared_model(model, preparation) for model in runnable)
+            check_prepared(preparation, tables["Rad"], (time, event), usable, splits, self.endpoint, self.seed)
         data = FusionData(
             endpoint=self.endpoint,
             patients=patients,
@@ -200,13 +220,15 @@ class SurvivalFusion:
             seed=self.seed,
         )
         tasks = self._tasks(data)
+        # Nothing names a user's own step for sure.
+        store = self.store if preparation.key else None
         done = map_tasks(
             partial(run_task, data),
             tasks,
             key=partial(_key, self._fingerprint(data)),
             workers=self.workers,
             cluster=self.cluster,
-            store=self.store,
+            store=store,
             progress=self.progress,
             label=f"survival models ({self.endpoint})",
         )

@@ -244,6 +244,9 @@ def _fit(
     step = f"{data.endpoint}/{model.name}"
     time, event = ledger.rows(rows, data.time, data.event, stage="survival", step=f"{step}/cox", fold=fold)
     ledger.record(stage="survival", step=f"{step}/coding", fold=fold, rows=rows)
+    for name, preparation in model.prepare.items():
+        if name in model.blocks:
+            preparation.record(ledger, stage="survival", step=step, fold=fold, rows=rows)
     if any(name in model.screening for name in model.blocks):
         ledger.record(stage="survival", step=f"{step}/screening", fold=fold, rows=rows)
     if model.penalised:
@@ -252,6 +255,8 @@ def _fit(
             where = f"{fold}/i{number}" if fold != "all" else "all"
             inner = rows[label != number]
             ledger.record(stage="survival", step=f"{step}/penalty", fold=where, rows=inner)
+            for preparation in model.prepare.values():
+                preparation.record(ledger, stage="survival", step=step, fold=where, rows=inner)
     if IMRAD in model.blocks and data.phenotype is not None:
         _record_inputs(data, data.phenotype, f"survival:{fold}:{step}/cox", fold, rows, ledger)
     return fit_block_model(model, tables, time, event, label)
@@ -283,6 +288,7 @@ def _described(fitted: FittedBlockModel) -> dict[str, Any]:
         "se": np.full(len(fitted.coef), np.nan) if variance is None else np.sqrt(np.diag(variance)),
         "penalty": fitted.penalty,
         "notes": sorted(set(fitted.notes)),
+        "funnel": {name: part.funnel() for name, part in fitted.design.prepared.items()},
     }
 
 

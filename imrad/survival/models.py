@@ -11,6 +11,7 @@ import pandas as pd
 from sklearn.base import clone
 
 from imrad.evaluation.outcomes import BoolArray, FloatArray
+from imrad.evaluation.preparation import FittedPreparation, Preparation
 from imrad.exceptions import ConfigError, FitError
 from imrad.survival.baseline import breslow_hazard, survival_at
 from imrad.survival.coxph import CoxPH
@@ -48,6 +49,8 @@ class BlockModel:
         study does.
     learner : estimator, optional
         Instead of the (penalised) Cox regression, such as a survival forest; fitted on all columns.
+    prepare : mapping of str to Preparation
+        Steps per block that stand before coding and screening, fitted on the training rows.
     """
 
     name: str
@@ -57,6 +60,7 @@ class BlockModel:
     choice: str = "min"
     cut: tuple[str, ...] = ()
     learner: Any = None
+    prepare: Mapping[str, Preparation] = field(default_factory=dict)
 
     @property
     def penalised(self) -> bool:
@@ -92,30 +96,42 @@ class _Design:
     names: list[str]
     block: list[str]
     free: BoolArray
+    prepared: dict[str, FittedPreparation] = field(default_factory=dict)
+    sides: dict[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @classmethod
     def learn(cls, model: BlockModel, tables: Tables, time: FloatArray, event: BoolArray) -> _Design:
         codings, kept, median = {}, {}, {}
+        prepared: dict[str, FittedPreparation] = {}
+        sides: dict[str, Mapping[str, Any]] = {}
         names: list[str] = []
         block: list[str] = []
         for name in model.blocks:
-            coding = BlockCoding.learn(tables[name])
+            table = tables[name]
+            if name in model.prepare:
+                prepared[name] = model.prepare[name].fit(table, (time, event))
+                sides[name] = model.prepare[name].sides
+                table = prepared[name].transform(table, sides[name])
+            coding = BlockCoding.learn(table)
             columns = np.arange(len(coding.names))
             screen = model.screening.get(name)
             if screen is not None and len(columns):
-                columns = np.sort(_selector(screen).fit(coding.apply(tables[name]), (time, event)).selected_)
+                columns = np.sort(_selector(screen).fit(coding.apply(table), (time, event)).selected_)
             codings[name], kept[name] = coding, columns
             if name in model.cut:
-                median[name] = np.median(coding.apply(tables[name])[:, columns], axis=0)
+                median[name] = np.median(coding.apply(table)[:, columns], axis=0)
             names += [coding.names[j] + (" high" if name in model.cut else "") for j in columns]
             block += [name] * len(columns)
         free = np.array([name in model.unpenalised for name in block], dtype=bool)
-        return cls(codings, kept, median, names, block, free)
+        return cls(codings, kept, median, names, block, free, prepared, sides)
 
     def apply(self, tables: Tables) -> FloatArray:
         parts = []
         for name, coding in self.codings.items():
-            part = coding.apply(tables[name])[:, self.kept[name]]
+            table = tables[name]
+            if name in self.prepared:
+                table = self.prepared[name].transform(table, self.sides[name])
+            part = coding.apply(table)[:, self.kept[name]]
             parts.append((part > self.median[name]).astype(float) if name in self.median else part)
         return np.column_stack(parts)
 
@@ -203,7 +219,8 @@ class FittedBlockModel:
             "baseline_hazard": self.hazard,
             "penalty": self.penalty,
             "median": dict(self.design.median),
-            "usable": self.learner is None,
+            "usable": self.learner is None and all(part.travels for part in self.design.prepared.values()),
+            "prepare": {name: part.to_plain() for name, part in self.design.prepared.items() if part.travels},
         }
 
 

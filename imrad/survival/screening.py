@@ -30,6 +30,8 @@ class UnivariateCox(SelectorMixin, BaseEstimator):  # type: ignore[misc]
     method : str, optional
         Adjustment of the p values before `alpha` (``"BH"``, ``"holm"`` ...).
     ties : {"efron", "breslow"}
+    at_least : int
+        Keep so many of the smallest p values where fewer are below `alpha`.
 
     Attributes
     ----------
@@ -49,7 +51,9 @@ class UnivariateCox(SelectorMixin, BaseEstimator):  # type: ignore[misc]
         alpha: float | None = 0.05,
         method: str | None = None,
         ties: str = "efron",
+        at_least: int = 0,
     ) -> None:
+        self.at_least = at_least
         self.k = k
         self.alpha = alpha
         self.method = method
@@ -75,7 +79,8 @@ class UnivariateCox(SelectorMixin, BaseEstimator):  # type: ignore[misc]
         order = np.argsort(np.where(np.isnan(self.z_), np.inf, -np.abs(self.z_)), kind="stable")
         kept = [int(j) for j in order if np.isfinite(self.z_[j])]
         if self.alpha is not None:
-            kept = [j for j in kept if self.p_adjusted_[j] < self.alpha]
+            below = [j for j in kept if self.p_adjusted_[j] < self.alpha]
+            kept = below if len(below) >= self.at_least else kept[: self.at_least]
         self.selected_ = np.array(kept if self.k is None else kept[: self.k], dtype=np.intp)
         return self
 
