@@ -25,6 +25,7 @@ from imrad.cohort.endpoints import (
     refuse_one_outcome,
 )
 from imrad.cohort.features import drop_mistyped, feature_table, one_row_per_patient, read_cases
+from imrad.cohort.mutations import mutation_status
 from imrad.cohort.readers import described, reader_slot, split_readers
 from imrad.cohort.schema import validate
 from imrad.exceptions import CohortError, ConfigError, DuplicateError, NoOverlapError, SchemaError
@@ -232,6 +233,9 @@ def _immune(
             f"several immune columns are called {keys.some(table.columns[table.columns.duplicated()])}; rename them"
         )
         raise SchemaError(message)
+    for name in table.columns:
+        if str(name).startswith("mut:"):
+            table[name] = mutation_status(table[name])
     columns = {name: to_numbers(table[name]) for name in table.columns}
     half = [name for name, (numbers, wrong) in columns.items() if wrong.any() and wrong.sum() < numbers.notna().sum()]
     if half:

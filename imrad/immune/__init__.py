@@ -30,6 +30,8 @@ _DOORS = {
     "parse_target": "targets",
     "prepare_expression": "expression",
     "quantile_normalise": "quantile",
+    "gene_symbol": "targets",
+    "same_target": "targets",
     "read_cibersort_table": "published",
     "read_expression": "reading",
     "read_gmt": "signatures",

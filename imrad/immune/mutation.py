@@ -16,6 +16,7 @@ import pandas as pd
 from imrad.exceptions import InputError
 from imrad.immune.barcodes import choose_samples, dashed, patient_of
 from imrad.immune.reading import open_text
+from imrad.immune.targets import gene_symbol
 
 __all__ = ["NON_SILENT", "mutated_genes", "read_maf", "tmb_from_maf"]
 
@@ -148,6 +149,8 @@ def mutated_genes(
 ) -> pd.DataFrame:
     """Return whether each patient with a MAF carries a counted variant in each gene.
 
+    Genes may be called as clinicians do (HER2); the columns have the symbols that a MAF has (ERBB2).
+
     Returns
     -------
     DataFrame
@@ -157,7 +160,7 @@ def mutated_genes(
     variants, covered = read_maf(files, patients=patients)
     counted = variants[variants["variant_class"].isin(counted_classes)]
     table = pd.DataFrame(index=pd.Index(covered, name="patient"))
-    for gene in genes:
+    for gene in dict.fromkeys(gene_symbol(gene) for gene in genes):
         carriers = set(counted.loc[counted["gene"] == gene, "patient"])
         table[f"mut:{gene}"] = [float(patient in carriers) for patient in covered]
     return table

@@ -24,13 +24,16 @@ from imrad.exceptions import ConfigError
 __all__ = [
     "CELL_GROUPS",
     "FOUNDING_TARGETS",
+    "GENE_ALIASES",
     "LM22_CELLS",
     "PLAIN_TARGETS",
     "Target",
     "canonical_cell",
     "canonical_name",
+    "gene_symbol",
     "known_targets",
     "parse_target",
+    "same_target",
     "target_help",
 ]
 
@@ -106,6 +109,26 @@ CELL_GROUPS = {
 }
 """Coarse cell types as sums of LM22 types, for comparing methods of different resolution."""
 
+GENE_ALIASES = {
+    "HER1": "EGFR",
+    "ERBB1": "EGFR",
+    "HER2": "ERBB2",
+    "HER-2": "ERBB2",
+    "HER2/NEU": "ERBB2",
+    "NEU": "ERBB2",
+    "HER3": "ERBB3",
+    "HER4": "ERBB4",
+    "PD1": "PDCD1",
+    "PD-1": "PDCD1",
+    "PDL1": "CD274",
+    "PD-L1": "CD274",
+    "CTLA-4": "CTLA4",
+    "P53": "TP53",
+    "C-MET": "MET",
+    "CMET": "MET",
+}
+"""Names that clinicians use to the symbol of HGNC (genenames.org), in which matrices and MAF files are written."""
+
 _RENAMED = {"Tregs": "T_cells_regulatory_Tregs", "CD8_T_cells": "T_cells_CD8", "CD4_T_cells": "T_cells_CD4"}
 _SYMBOL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]*$")
 
@@ -142,6 +165,30 @@ class Target:
         if plain == text.replace(":", "-", 1):
             return plain
         return f"{plain}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+def gene_symbol(text: str) -> str:
+    """Return the HGNC symbol of a gene that goes by another name, such as ERBB2 of HER2; else the text."""
+    return GENE_ALIASES.get(text.strip().upper(), text.strip())
+
+
+def same_target(wanted: str, columns: Iterable[str]) -> str | None:
+    """Return the column that holds a target: of its name, or of another name of its gene.
+
+    Examples
+    --------
+    >>> same_target("mut:HER2", ["TMB", "mut:ERBB2"])
+    'mut:ERBB2'
+    """
+    listed = list(columns)
+    if wanted in listed:
+        return wanted
+
+    def spelled(name: str) -> str:
+        prefix, colon, rest = name.partition(":")
+        return f"{prefix}:{gene_symbol(rest)}" if colon and prefix in ("mut", "gene") else name
+
+    return next((name for name in listed if spelled(name) == spelled(wanted)), None)
 
 
 def canonical_name(text: str) -> str:

@@ -53,7 +53,7 @@ class Target:
         """The rule as the tables name it."""
         if callable(self.rule):
             return getattr(self.rule, "__name__", type(self.rule).__name__)
-        if self.rule == "median" and _zero_inflated(self.values[self.measured]):
+        if self.rule == "median" and _cut_at_zero(self.values[self.measured]):
             return "zero"
         return str(self.rule)
 
@@ -64,7 +64,7 @@ class Target:
         if self.rule == "zero":
             return 0.0
         if self.rule in ("median", "continuous"):
-            return 0.0 if _zero_inflated(training) else float(np.median(training))
+            return 0.0 if _cut_at_zero(training) else float(np.median(training))
         return float(self.rule)
 
     def truth(self, rows: Rows, cut: float) -> Floats:
@@ -72,8 +72,12 @@ class Target:
         return self.values[rows] if self.continuous else (self.values[rows] > cut).astype(float)
 
 
-def _zero_inflated(values: Floats) -> bool:
-    return bool(len(values)) and bool((values == 0).mean() >= 0.5) and bool(values.min() >= 0)
+def _cut_at_zero(values: Floats) -> bool:
+    """Whether zero parts low from high: where half of the values are 0, and where they are classes, 0 and 1."""
+    if not len(values):
+        return False
+    zeros = values == 0
+    return bool((zeros | (values == 1)).all()) or (bool(zeros.mean() >= 0.5) and bool(values.min() >= 0))
 
 
 def make_targets(Y: pd.DataFrame, cut: CutRule | Mapping[str, CutRule]) -> list[Target]:

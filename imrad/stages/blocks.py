@@ -42,13 +42,18 @@ def targets(data: AnnData, wanted: Sequence[str] | None) -> pd.DataFrame:
         raise ConfigError(message)
     if not wanted:
         return table.astype(float)
+    from imrad.immune import same_target
+
+    found = []
     for name in wanted:
-        if name not in table.columns:
+        column = same_target(name, table.columns)
+        if column is None:
             message = (
                 f"unknown target '{name}'{nearest(name, table.columns)}; the cohort has {', '.join(table.columns)}"
             )
             raise ConfigError(message)
-    return table[list(dict.fromkeys(wanted))].astype(float)
+        found.append(column)
+    return table[list(dict.fromkeys(found))].astype(float)
 
 
 def binary_endpoints(data: AnnData) -> list[str]:

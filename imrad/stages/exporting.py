@@ -108,13 +108,17 @@ def _extraction(run: Run) -> dict[str, Any]:
         "engine": chosen.engine,
         "settings": json.loads(settings.model_dump_json()),
         "reading": json.loads(chosen.reading.model_dump_json()),
+        "images": {name: json.loads(item.model_dump_json()) for name, item in chosen.images.items()},
+        "own_settings": {
+            name: json.loads(item.model_dump_json()) for name, item in extraction.own_settings(chosen, run.base).items()
+        },
     }
 
 
 def _sheet(run: Run) -> dict[str, Any]:
     """Return how the clinical sheet was read: its columns, its endpoints, and how cases became patients."""
     section = run.config.section("assemble")
-    return {name: section[name] for name in ("columns", "endpoints", "aggregation") if section.get(name)}
+    return {name: section[name] for name in ("columns", "endpoints", "aggregation", "delta") if section.get(name)}
 
 
 def _levels(data: AnnData) -> dict[str, list[str]]:

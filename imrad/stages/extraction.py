@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from imrad.radiomics.settings import RadiomicsSettings
     from imrad.run import Run
 
-__all__ = ["ExtractStageSettings", "check", "extract", "files"]
+__all__ = ["ExtractStageSettings", "check", "extract", "files", "own_settings"]
 
 CODE = ("imrad.stages.extraction", "imrad.radiomics")
 
@@ -49,14 +49,14 @@ def check(run: Run) -> ExtractStageSettings:
     """
     settings = parse_settings(ExtractStageSettings, run.config.section("extract"), "extract")
     read_settings(settings.settings, run.base)
-    _own_settings(settings, run.base)
+    own_settings(settings, run.base)
     if settings.cases is None and run.config.fetch is None:
         message = "extract needs cases: name extract.cases, or add the section fetch to the config"
         raise ConfigError(message)
     return settings
 
 
-def _own_settings(settings: ExtractStageSettings, base: Path) -> dict[str, RadiomicsSettings]:
+def own_settings(settings: ExtractStageSettings, base: Path) -> dict[str, RadiomicsSettings]:
     """Return the extraction settings of the kinds of image that have their own."""
     return {name: read_settings(item.settings, base) for name, item in settings.images.items() if item.settings}
 
@@ -93,7 +93,7 @@ def extract(run: Run, *, workers: int = 1, cluster: str | None = None, progress:
     cases = read_cases(path)
     radiomics = read_settings(settings.settings, run.base)
     inputs = {"cases": content.digest_file(path), **_file_digests(cases)}
-    own = _own_settings(settings, run.base)
+    own = own_settings(settings, run.base)
     options = {**settings.model_dump(exclude={"cases"}), "radiomics": radiomics.model_dump(mode="json")}
     options["own"] = {name: item.model_dump(mode="json") for name, item in own.items()}
     with run.stage("extract", settings=options, inputs=inputs, code=CODE) as stage:

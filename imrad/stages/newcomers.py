@@ -85,6 +85,7 @@ def measure(
         raise BundleError(message)
     sheet = cohort.read_table(clinical) if clinical is not None else None
     scores = cohort.read_table(immune) if immune is not None else None
+    change = bundle["sheet"].get("delta")
     mapping = _columns(bundle, sheet, columns or {})
     known = None if sheet is None else {*map(str, sheet.columns), *mapping}
     notes: list[str] = []
@@ -103,6 +104,7 @@ def measure(
             scores,
             endpoints=asked,
             aggregation=bundle["sheet"].get("aggregation"),
+            delta=cohort.DeltaSettings.model_validate(change) if change else None,
             on_missing={"clinical": "keep", "immune": "keep", "endpoint": "keep"},
             mapping=mapping or None,
             provenance={"radiomics": Path(cases).name, "clinical": Path(clinical).name if clinical else ""},
@@ -117,11 +119,15 @@ def _extract(
     stored: Mapping[str, Any], cases: str | Path, workers: int, progress: Progress | None
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     from imrad.config import parse_settings
-    from imrad.radiomics import RadiomicsSettings, ReadingSettings, extract_cases, read_cases
+    from imrad.radiomics import ImageSettings, RadiomicsSettings, ReadingSettings, extract_cases, read_cases
 
+    where = "extraction settings"
     try:
-        settings = parse_settings(RadiomicsSettings, stored["settings"], "extraction settings")
-        reading = parse_settings(ReadingSettings, stored.get("reading", {}), "extraction settings")
+        settings = parse_settings(RadiomicsSettings, stored["settings"], where)
+        reading = parse_settings(ReadingSettings, stored.get("reading", {}), where)
+        images = {name: parse_settings(ImageSettings, item, where) for name, item in stored.get("images", {}).items()}
+        kinds = stored.get("own_settings", {}).items()
+        own = {name: parse_settings(RadiomicsSettings, item, where) for name, item in kinds}
     except ConfigError as error:
         message = f"the model's extraction settings are not of this version ({error}); export it again"
         raise BundleError(message) from error
@@ -132,6 +138,8 @@ def _extract(
         settings,
         engine=stored.get("engine", "imrad"),
         reading=reading,
+        images=images,
+        own_settings=own,
         workers=workers,
         progress=progress,
     )

@@ -23,7 +23,7 @@ __all__ = ["ScoreStageSettings", "check", "files", "score"]
 
 CODE = ("imrad.stages.scoring", "imrad.immune")
 
-PUBLISHED = ("cell:", "MSI", "cibersort_")
+PUBLISHED = ("cell:", "MSI", "mut:", "cibersort_")
 """Columns of a published table that are taken; what is computed here is not taken twice."""
 
 
@@ -82,7 +82,13 @@ def score(run: Run, *, workers: int = 1, progress: Progress | None = None) -> li
                 if "published" not in sources:
                     raise
                 messages.append(f"nothing was scored from the expression files: {error}")
-        table = _joined(done, sources.get("published"))
+        mutations = None
+        if settings.mutations and "maf" not in sources:
+            message = f"score.mutations names {', '.join(settings.mutations)}, and there is no MAF file; name score.maf"
+            raise ConfigError(message)
+        if done is None and "maf" in sources:
+            mutations = _from_maf(settings, sources["maf"])
+        table = _joined(done, sources.get("published"), mutations)
         stage.table("immune.csv", table)
         messages += list(done.messages) if done is not None else []
         if done is not None:
@@ -137,6 +143,16 @@ def _computed(
     return done
 
 
+def _from_maf(settings: ScoreStageSettings, maf: Path) -> pd.DataFrame:
+    """Return TMB and mutated genes where there is no expression matrix to go with them."""
+    from imrad import immune
+
+    options: dict[str, Any] = {"classes": settings.variant_classes or immune.NON_SILENT, "patients": _sheet(maf)}
+    burden = immune.tmb_from_maf(maf, exome_mb=settings.exome_mb, **options)[["TMB"]]
+    genes: pd.DataFrame = immune.mutated_genes(maf, settings.mutations, **options)
+    return pd.concat([burden, genes], axis=1)
+
+
 def _sheet(maf: Path | None) -> dict[str, str] | None:
     """Return the patient of each file by the GDC's sample sheet; a file without a variant names nobody."""
     path = None if maf is None else maf / "gdc_sample_sheet.tsv"
@@ -146,13 +162,17 @@ def _sheet(maf: Path | None) -> dict[str, str] | None:
     return dict(zip(sheet["File Name"], sheet["Case ID"], strict=True))
 
 
-def _joined(done: ImmuneScores | None, published: Path | None) -> pd.DataFrame:
+def _joined(done: ImmuneScores | None, published: Path | None, mutations: pd.DataFrame | None = None) -> pd.DataFrame:
     parts: list[pd.DataFrame] = []
     if published is not None:
         from imrad import cohort
 
         table = cohort.read_table(published).set_index("patient")
         parts.append(table[[name for name in table.columns if str(name).startswith(PUBLISHED)]])
+    if mutations is not None:
+        # A patient's own table goes before the MAF, gene by gene.
+        have = set(parts[0].columns) if parts else set()
+        parts.append(mutations[[name for name in mutations.columns if name not in have]])
     if done is not None:
         fit = done.fit.add_prefix("cibersort_").rename(columns={"cibersort_p_value": "cibersort_p"})
         scored = pd.concat([done.scores, fit], axis=1)
