@@ -150,7 +150,8 @@ def _from_maf(settings: ScoreStageSettings, maf: Path) -> pd.DataFrame:
     options: dict[str, Any] = {"classes": settings.variant_classes or immune.NON_SILENT, "patients": _sheet(maf)}
     burden = immune.tmb_from_maf(maf, exome_mb=settings.exome_mb, **options)[["TMB"]]
     genes: pd.DataFrame = immune.mutated_genes(maf, settings.mutations, **options)
-    return pd.concat([burden, genes], axis=1)
+    joined: pd.DataFrame = pd.concat([burden, genes], axis=1)
+    return joined
 
 
 def _sheet(maf: Path | None) -> dict[str, str] | None:
