@@ -516,12 +516,11 @@ def main() -> NoReturn:
     # BLAS reads these when it is loaded: more threads would change the last bits of every result.
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"):
         os.environ[name] = "1"
-    from data_connectors.errors import ConnectorError
     from imrad.exceptions import ImradError
 
     try:
         app()
-    except (ImradError, ConnectorError) as error:
+    except ImradError as error:
         typer.echo(f"imrad: {error}", err=True)
         sys.exit(1)
     except KeyboardInterrupt:

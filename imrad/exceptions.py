@@ -19,9 +19,11 @@
     │   └── TooFewEventsError  a survival endpoint without enough events
     ├── LeakError              a fit that saw a held-out patient
     │   └── InSampleError      an in-sample prediction where an out-of-fold one was needed
-    └── BundleError            a model bundle that is altered, unsafe or does not fit
+    ├── BundleError            a model bundle that is altered, unsafe or does not fit
+    └── FetchError             a public archive, in the words of the connectors
 
-The connectors stand alone and have their own tree in :mod:`data_connectors.errors`.
+The connectors stand alone and have their own tree in :mod:`data_connectors.errors`; the stage that
+calls them hands their errors on as a ``FetchError``.
 """
 
 
@@ -95,3 +97,7 @@ class InSampleError(LeakError):
 
 class BundleError(ImradError):
     """A model bundle is altered, unsafe, or does not fit what it is applied to."""
+
+
+class FetchError(ImradError):
+    """A public archive cannot be read; the message is the connector's."""

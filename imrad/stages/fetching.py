@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 import data_connectors
+from data_connectors.errors import ConnectorError
 from imrad import content
 from imrad.config import parse_settings
+from imrad.exceptions import FetchError
 
 if TYPE_CHECKING:
     from imrad.execution import Progress
@@ -37,6 +41,15 @@ def check(run: Run) -> FetchSettings:
     return parse_settings(FetchSettings, run.config.section("fetch"), "fetch")
 
 
+@contextmanager
+def _handed_on() -> Iterator[None]:
+    try:
+        yield
+    except ConnectorError as error:
+        raise FetchError(str(error)) from error
+
+
+@_handed_on()
 def fetch(run: Run, *, workers: int = 4, progress: Progress | None = None) -> list[str]:
     """Download what the config names into the run's folder raw/, and return what to tell the user."""
     settings = check(run)
@@ -71,6 +84,7 @@ def _lines(done: data_connectors.Fetched) -> list[str]:
     return [*lines, *(f"  {note}" for note in done.notes)]
 
 
+@_handed_on()
 def download(
     cohort: str,
     folder: Path,
@@ -94,6 +108,7 @@ def download(
     return _lines(data_connectors.execute(plan, folder, workers=workers, progress=progress))
 
 
+@_handed_on()
 def cohorts() -> str:
     """Return the cohorts as a text table."""
     return str(data_connectors.cohort_table().to_string(index=False))
