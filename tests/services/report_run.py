@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from imrad import content
 from imrad.config import Config
 from imrad.run import Run
 
@@ -52,6 +53,7 @@ def drawn_run(
     patients: list[str] | None = None,
     site: str = "north",
     reason: str = "mask is empty",
+    vendor: str = "Maker",
     models: tuple[str, ...] = MODELS,
     images: bool = True,
     immune: bool = True,
@@ -67,8 +69,8 @@ def drawn_run(
         Their names, or how many.
     endpoints, claimed, models : tuple of str
     patients : list of str, optional
-    site, reason : str
-        A label of the clinical table; the reason of a failure.
+    site, reason, vendor : str
+        A label of the clinical table; the reason of a failure; what the images' headers say.
     images, immune : bool
         Whether the stages extract, and score and phenotype, ran.
     """
@@ -98,7 +100,7 @@ def drawn_run(
     write(run, "attrition.csv", lost)
     _cohort(run, rng, n, names if immune else [], feats, endpoints, site)
     if images:
-        _images(run, rng, patients, reason)
+        _images(run, rng, patients, reason, vendor)
     if immune:
         _phenotypes(run, rng, patients, names, feats, claimed)
     for endpoint in endpoints:
@@ -138,7 +140,7 @@ def _cohort(run, rng, n, names, feats, endpoints, site):
         write(run, "cohort/target_histogram.csv", pd.DataFrame(bars, columns=["target", "low", "high", "count"]))
 
 
-def _images(run, rng, patients, reason):
+def _images(run, rng, patients, reason, vendor):
     n = len(patients)
     geometry = pd.DataFrame({"patient": patients, "case": patients, "method": "same lattice", "shift_mm": 0.0})
     geometry = geometry.assign(spacing_x_mm=0.8, spacing_y_mm=0.8, spacing_z_mm=rng.uniform(1, 5, n))
@@ -147,6 +149,16 @@ def _images(run, rng, patients, reason):
     write(run, "extract/quality.csv", quality.assign(n_voxels=900, n_bins=30, flags=""))
     failure = {"patient": "HOSP-FAILED", "case": "HOSP-FAILED", "error": "RegionError", "reason": reason}
     write(run, "extract/failures.csv", pd.DataFrame([failure]))
+    imaging = pd.DataFrame({"patient": patients, "case": patients, "modality": "CT", "manufacturer": vendor})
+    imaging = imaging.assign(convolution_kernel=[("B30f", "")[k % 2] for k in range(n)], kvp=120.0)
+    write(run, "extract/imaging.csv", imaging)
+    side = np.arange(48)
+    far = np.hypot(side[:, None] - 24, side[None] - 24)
+    pictures = [
+        [p, p, (120 + 40 * np.cos(far / 3 + k)).astype(np.uint8), (abs(far - 8 - k % 9) < 1).astype(np.uint8)]
+        for k, p in enumerate(patients)
+    ]
+    content.save(run.folder / "extract/thumbnails.zip", pictures)
 
 
 def _phenotypes(run, rng, patients, names, feats, claimed):

@@ -108,7 +108,26 @@ def test_every_number_in_text_equals_its_table(made):
 
 def test_no_number_in_text_comes_from_elsewhere(made):
     """What is left when the recorded numbers are taken out are constants of the method, listed here."""
-    constants = {"0", "0.5", "0.05", "0.4", "0.8", "0.75", "1", "12", "25", "20", "30", "60", "95", "100", "0.1", "1.0"}
+    constants = {
+        "0",
+        "0.5",
+        "0.05",
+        "0.4",
+        "0.8",
+        "0.75",
+        "1",
+        "12",
+        "25",
+        "20",
+        "30",
+        "60",
+        "95",
+        "100",
+        "0.1",
+        "1.0",
+        "160",
+        "240",
+    }
     loose = set(re.findall(r"(?<![\w.])\d+(?:\.\d+)?", " ".join(made[2].loose)))
     assert loose <= constants, loose - constants
 
@@ -183,6 +202,45 @@ def test_nothing_is_loaded_and_one_known_script_runs(made):
     assert "default-src &#39;none&#39;" in text
 
 
+def test_mosaic_shows_outlines_of_some_and_flags_of_those_that_have_them(made, tmp_path):
+    from imrad import content
+    from imrad.report.pictures import MOST, chosen, outlined, pictures
+    from imrad.report.tables import RunTables
+
+    folder = made[0]
+    table = pd.read_csv(folder / "report_data/mosaic.csv")
+    assert len(table) == MOST < 60
+    assert table["volume_ml"].is_monotonic_increasing
+    quality = pd.read_csv(folder / "extract/quality.csv")
+    assert table["volume_ml"].iloc[[0, -1]].tolist() == [quality["volume_ml"].min(), quality["volume_ml"].max()]
+    assert not (folder / "report_data/quality_flags.csv").exists()
+    drawing = (folder / "report_data/mosaic.svg").read_text()
+    assert drawing.count("data:image/png;base64") == MOST
+    assert len(drawing) < 1_500_000
+    assert "⚑" not in drawing
+    run = drawn.drawn_run(tmp_path)
+    quality["flags"] = ["on the border" if k == 7 else "" for k in range(len(quality))]
+    kept = pictures(RunTables(run))
+    few = chosen(quality, kept, most=5)
+    assert "on the border" in set(few["flags"])
+    grey, rim = kept[(quality["patient"][0], quality["case"][0])]
+    colour = outlined((grey, rim))
+    assert (colour[rim > 0] == [230, 159, 0]).all()
+    assert (colour[rim == 0] == grey[rim == 0][:, None]).all()
+    # A sheet that cannot be read costs the mosaic, not the page.
+    content.save(run.folder / "extract/thumbnails.zip", [["a", "b"]])
+    (run.folder / "extract/imaging.csv").unlink()
+    text, _ = read(Report(run), tmp_path)
+    assert "the extraction kept no pictures" in text
+    assert "the images are not DICOM" in text
+
+
+def test_headers_are_counted_and_silent_ones_told(made):
+    table = pd.read_csv(made[0] / "report_data/acquisition.csv")
+    kernels = table[table["what"] == "Kernel"].set_index("level")["cases"]
+    assert kernels.to_dict() == {"B30f": 30, "not stated": 30}
+
+
 EVIL = "<script>alert(1)</script>"
 
 
@@ -195,6 +253,7 @@ def test_text_from_the_data_never_becomes_markup(tmp_path):
         claimed=(f"cell:{EVIL}",),
         site=f"{EVIL}' onload='",
         reason=f"no region in {EVIL} <iframe src=http://x>",
+        vendor=f"Maker {EVIL}",
     )
     run.config = run.config.model_copy(update={"title": f"title {EVIL}"})
     text, page = read(Report(run, identifiers=True), tmp_path)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from imrad.report.displays import COLOURS, Display
 from imrad.report.page import Column, Section, Shown, Text
+from imrad.report.pictures import outlined, pictures
 from imrad.report.sections.names import TITLES
 from imrad.report.tables import RunTables
 
 __all__ = ["section"]
 
 TERMS = 12
+CASES = ("a low-risk case", "a high-risk case")
 
 
 def section(tables: RunTables) -> Section:
@@ -28,7 +32,7 @@ def section(tables: RunTables) -> Section:
         model = tables.fullest(table)
         rows = table[table["model"] == model].reset_index(drop=True)
         part.add(_swarm(endpoint, model, rows))
-        _cases(part, endpoint, model, rows)
+        _cases(part, endpoint, model, rows, _by_patient(tables))
     importance = tables.get("phenotype/importance.csv")
     if importance is not None:
         columns = {
@@ -88,34 +92,68 @@ def _swarm(endpoint: str, model: str, rows: pd.DataFrame) -> Display:
     )
 
 
-def _cases(part: Section, endpoint: str, model: str, rows: pd.DataFrame) -> None:
+def _by_patient(tables: RunTables) -> dict[str, Any]:
+    """Return one outlined slice a patient, of the largest region where there are several."""
+    kept, quality = pictures(tables), tables.get("extract/quality.csv")
+    if not kept or quality is None or "volume_ml" not in quality:
+        return {}
+    out: dict[str, Any] = {}
+    for row in quality.sort_values("volume_ml", kind="stable").to_dict("records"):
+        key = (str(row["patient"]), str(row["case"]))
+        if key in kept:
+            out[key[0]] = outlined(kept[key])
+    return out
+
+
+def _cases(part: Section, endpoint: str, model: str, rows: pd.DataFrame, slices: dict[str, Any]) -> None:
     total = rows.groupby("patient")["contribution"].sum().sort_values(kind="stable")
     if len(total) < 2:
         return
     low, high = total.index[int(0.1 * (len(total) - 1))], total.index[int(np.ceil(0.9 * (len(total) - 1)))]
     parts = []
-    for label, patient in (("low risk", low), ("high risk", high)):
+    for label, patient in zip(CASES, (low, high), strict=True):
         own = rows[rows["patient"] == patient]
         parts.append(own.assign(case=label)[["case", "feature", "value", "contribution"]])
     table = pd.concat(parts, ignore_index=True)
     order = _ranked(table)
     table = table[table["feature"].isin(order)].rename(columns={"case": "card"}).reset_index(drop=True)
+    shown: list[Any] = [slices.get(str(patient)) for patient in (low, high)]
+    seen = any(image is not None for image in shown)
 
     def draw(figure: Figure, frame: pd.DataFrame) -> None:
-        panels = figure.subplots(1, 2, sharey=True, sharex=True)
+        heights = [1.5, 0.45 + 0.27 * len(order)] if seen else [1.0]
+        grid = figure.add_gridspec(len(heights), 2, height_ratios=heights)
         y = np.arange(len(order))[::-1]
-        for axes, label in zip(panels, ("low risk", "high risk"), strict=True):
+        first: Any = None
+        reach = 1.5 * max(float(frame["contribution"].abs().max()), 1e-9)
+        for place, label in enumerate(CASES):
+            if seen:
+                above = figure.add_subplot(grid[0, place])
+                above.set_axis_off()
+                if shown[place] is not None:
+                    above.imshow(shown[place], interpolation="none")
+            axes = figure.add_subplot(grid[-1, place], sharey=first)
             own = frame[frame["card"] == label].set_index("feature").reindex(order)
-            share = own["contribution"].astype(float).to_numpy()
+            share = own["contribution"].astype(float).fillna(0).to_numpy()
             axes.barh(y, share, color=[COLOURS[1] if value > 0 else COLOURS[0] for value in share], height=0.6)
+            for at, size, value in zip(y, share, own["value"].astype(float), strict=True):
+                side, shift = ("left", 3) if size >= 0 else ("right", -3)
+                text = "" if np.isnan(value) else f"{value:.3g}"
+                axes.annotate(
+                    text, (size, at), xytext=(shift, 0), textcoords="offset points", ha=side, va="center", fontsize=7
+                )
             axes.axvline(0, color="#525a64", lw=0.7)
-            axes.set_title(f"a {label} case", fontsize=8.5)
-            axes.set(xlabel="log hazard")
-        panels[0].set_yticks(y, [_short(name) for name in order], fontsize=7.5)
+            axes.set_title(label, fontsize=8.5)
+            axes.set(xlabel="contribution to the log hazard", xlim=(-reach, reach))
+            if first is None:
+                axes.set_yticks(y, [_short(name) for name in order], fontsize=7.5)
+            else:
+                axes.tick_params(labelleft=False)
+            first = first or axes
 
     text = (
         f"{model}: patients at the tenth and the ninetieth percentile of the linear predictor; blue "
-        f"lowers, orange raises the risk."
+        f"lowers, orange raises the risk; the number at a bar is the patient's value."
     )
     part.add(
         Display(
@@ -124,9 +162,9 @@ def _cases(part: Section, endpoint: str, model: str, rows: pd.DataFrame) -> None
             text,
             table,
             draw,
-            "Contributions of two cases",
-            width=6.2,
-            height=0.9 + 0.25 * len(order),
+            f"Contributions of two cases; the largest for low risk is {order[0]}",
+            width=6.4,
+            height=0.9 + 0.27 * len(order) + (1.6 if seen else 0.0),
         )
     )
 
