@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm, rankdata
 
-from imrad.datasets.names import CHECKPOINT_GENES, MARKER_GENES
+from imrad.datasets.names import MARKER_GENES
+from imrad.names import CHECKPOINT_GENES
 from imrad.seeds import generator
 
 __all__ = ["draw_expression", "draw_mutations"]

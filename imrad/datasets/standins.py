@@ -12,9 +12,10 @@ import pandas as pd
 
 from imrad.cohort import DeltaSettings, assemble
 from imrad.content import write_atomically
-from imrad.datasets.names import FOUNDING_TARGETS, ZERO_RATES, deep_names, feature_names
+from imrad.datasets.names import ZERO_RATES, deep_names, feature_names
 from imrad.datasets.synthetic import Population, draw_second_reader, draw_tables
 from imrad.exceptions import ConfigError
+from imrad.names import FOUNDING_TARGETS
 from imrad.seeds import generator
 
 __all__ = ["STUDIES", "Study", "draw_study", "standin"]

@@ -12,7 +12,8 @@ from imrad.immune.barcodes import choose_samples, dashed, patient_of
 from imrad.immune.reading import read_table
 from imrad.immune.scores import ImmuneScores, apply_p_rule
 from imrad.immune.signatures import coverage_table
-from imrad.immune.targets import LM22_CELLS, PLAIN_TARGETS, canonical_cell
+from imrad.immune.targets import PLAIN_TARGETS, canonical_cell
+from imrad.names import LM22_CELLS
 
 __all__ = ["read_cibersort_table", "read_score_table"]
 

@@ -21,7 +21,8 @@ from imrad.immune.markers import marker_scores
 from imrad.immune.msi import msi_table
 from imrad.immune.mutation import Files, mutated_genes, tmb_from_maf
 from imrad.immune.signatures import Coverage, Signature, coverage_table, match_genes, read_gmt, read_signature
-from imrad.immune.targets import CELL_GROUPS, FOUNDING_TARGETS, Target, parse_target
+from imrad.immune.targets import CELL_GROUPS, Target, parse_target
+from imrad.names import CHECKPOINT_GENES
 
 __all__ = ["METHODS", "P_CUT", "ImmuneScores", "agreement", "apply_p_rule", "score"]
 
@@ -29,7 +30,6 @@ P_CUT = 0.05
 METHODS = ("estimate", "cibersort", "markers")
 _PLAIN = {"stromal": "estimate", "immune": "estimate", "estimate": "estimate", "purity": "estimate"}
 _KIND = {"cell": "cibersort", "marker": "markers"}
-FOUNDING_GENES = tuple(name.removeprefix("gene:") for name in FOUNDING_TARGETS if name.startswith("gene:"))
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def score(
     *,
     targets: Sequence[str] | None = None,
     signature: Signature | pd.DataFrame | str | Path | None = None,
-    genes: Sequence[str] = FOUNDING_GENES,
+    genes: Sequence[str] = CHECKPOINT_GENES,
     gene_sets: Sequence[str] = (),
     mutations: Sequence[str] = (),
     maf: Files | None = None,

@@ -17,7 +17,8 @@ import pandas as pd
 from imrad.content import digest
 from imrad.exceptions import InputError, ScoreError
 from imrad.immune.reading import EXACT
-from imrad.immune.targets import LM22_CELLS, canonical_cell
+from imrad.immune.targets import canonical_cell
+from imrad.names import LM22_CELLS
 
 __all__ = [
     "Coverage",

@@ -20,12 +20,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from imrad.exceptions import ConfigError
+from imrad.names import LM22_CELLS
 
 __all__ = [
     "CELL_GROUPS",
-    "FOUNDING_TARGETS",
     "GENE_ALIASES",
-    "LM22_CELLS",
     "PLAIN_TARGETS",
     "Target",
     "canonical_cell",
@@ -52,46 +51,6 @@ PREFIXES = {
     "sig": "ssGSEA score of a gene set: sig:FILE.gmt#NAME",
     "mut": "a counted mutation in a gene, 0 or 1",
 }
-
-LM22_CELLS = (
-    "B_cells_naive",
-    "B_cells_memory",
-    "Plasma_cells",
-    "T_cells_CD8",
-    "T_cells_CD4_naive",
-    "T_cells_CD4_memory_resting",
-    "T_cells_CD4_memory_activated",
-    "T_cells_follicular_helper",
-    "T_cells_regulatory_Tregs",
-    "T_cells_gamma_delta",
-    "NK_cells_resting",
-    "NK_cells_activated",
-    "Monocytes",
-    "Macrophages_M0",
-    "Macrophages_M1",
-    "Macrophages_M2",
-    "Dendritic_cells_resting",
-    "Dendritic_cells_activated",
-    "Mast_cells_resting",
-    "Mast_cells_activated",
-    "Eosinophils",
-    "Neutrophils",
-)
-"""The 22 cell types of LM22 in its column order (names only; the matrix is never shipped)."""
-
-FOUNDING_TARGETS = (
-    "stromal",
-    "immune",
-    "purity",
-    "TMB",
-    "MSI",
-    *(f"cell:{name}" for name in LM22_CELLS if name != "T_cells_CD4_naive"),
-    "gene:LAG3",
-    "gene:CD244",
-    "gene:PDCD1",
-    "gene:TIGIT",
-)
-"""The thirty targets of the founding study, in its order."""
 
 CELL_GROUPS = {
     "B_cells": ("B_cells_naive", "B_cells_memory"),

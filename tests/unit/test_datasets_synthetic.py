@@ -5,8 +5,9 @@ from scipy.stats import spearmanr
 
 from imrad.cohort import cohort_digest, survival_y, validate
 from imrad.datasets import make_cohort
-from imrad.datasets.names import FOUNDING_TARGETS, cell_target, feature_names
+from imrad.datasets.names import cell_target, feature_names
 from imrad.exceptions import ConfigError
+from imrad.names import FOUNDING_TARGETS
 
 
 def test_feature_counts_are_those_of_the_two_settings():

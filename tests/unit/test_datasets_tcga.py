@@ -5,7 +5,7 @@ from scipy.stats import spearmanr
 
 from imrad.cohort import assemble, endpoint_known, survival_y, validate
 from imrad.datasets import load_tcga_blca, tcga_blca_tables
-from imrad.datasets.names import LM22_CELLS
+from imrad.names import LM22_CELLS
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,6 @@ from imrad.exceptions import ConfigError, InputError, ScoreError
 from imrad.execution import Store
 from imrad.immune import (
     CARDS,
-    FOUNDING_TARGETS,
-    LM22_CELLS,
     ImmuneSettings,
     agreement,
     cibersort,
@@ -25,6 +23,7 @@ from imrad.immune import (
 )
 from imrad.immune.identifiers import reference_symbols
 from imrad.immune.signatures import estimate_genes, marker_sets
+from imrad.names import FOUNDING_TARGETS, LM22_CELLS
 
 
 def kirc_like(n_samples=6, seed=0):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from imrad.exceptions import ConfigError
-from imrad.immune import FOUNDING_TARGETS, LM22_CELLS, canonical_cell, known_targets, parse_target, target_help
+from imrad.immune import canonical_cell, known_targets, parse_target, target_help
+from imrad.names import FOUNDING_TARGETS, LM22_CELLS
 
 
 def test_the_thirty_founding_targets():
@@ -14,9 +15,9 @@ def test_the_thirty_founding_targets():
     assert len(cells) == 21
     assert "cell:T_cells_CD4_naive" not in cells
     assert [name for name in FOUNDING_TARGETS if name.startswith("gene:")] == [
-        "gene:LAG3",
-        "gene:CD244",
         "gene:PDCD1",
+        "gene:CD244",
+        "gene:LAG3",
         "gene:TIGIT",
     ]
 
