@@ -5,6 +5,7 @@ from imrad.cohort.attrition import Attrition
 from imrad.cohort.barcodes import Barcode, choose_aliquots, is_tcga, parse_barcode, patient_id
 from imrad.cohort.clinical import read_clinical, tidy_clinical
 from imrad.cohort.delta import DeltaSettings
+from imrad.cohort.derived import derive_columns, reader_pairs
 from imrad.cohort.endpoints import ENDPOINTS, Endpoint, endpoint_known, parse_endpoint, read_endpoint, survival_y
 from imrad.cohort.features import AGGREGATIONS, feature_columns, feature_table
 from imrad.cohort.schema import validate
@@ -22,6 +23,7 @@ __all__ = [
     "attach_out_of_fold",
     "choose_aliquots",
     "cohort_digest",
+    "derive_columns",
     "endpoint_known",
     "export_tables",
     "feature_columns",
@@ -34,6 +36,7 @@ __all__ = [
     "read_cohort",
     "read_endpoint",
     "read_table",
+    "reader_pairs",
     "survival_y",
     "tidy_clinical",
     "validate",

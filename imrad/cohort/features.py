@@ -24,6 +24,7 @@ AGGREGATIONS = {
     "largest": "the case with the largest volume (largest:COLUMN names the volume column)",
     "first": "the first case in the table",
     "region": "the features of every time point, phase, sequence and region side by side, prefixed with their names",
+    "region_and_mean": "as region, and each feature's mean over them beside, prefixed with mean",
 }
 
 _ABOUT_CASE = (
@@ -202,6 +203,8 @@ def one_row_per_patient(
         raise DuplicateError(message)
     if name == "region":
         features = _side_by_side(features, about)
+    elif name == "region_and_mean":
+        features = pd.concat([_side_by_side(features, about), _mean(features, column).add_prefix("mean:")], axis=1)
     elif len(twice):
         features = _AGGREGATE[name](features, column)
     joined = about.groupby(level=0, sort=False).agg(_joined).reindex(features.index)

@@ -49,10 +49,12 @@ class Study:
     aggregation: str | None
     truth: dict[str, dict[str, pd.DataFrame]]
 
-    def cohort(self, name: str = "training", *, delta: DeltaSettings | None = None) -> Any:
+    def cohort(
+        self, name: str = "training", *, delta: DeltaSettings | None = None, aggregation: str | None = None
+    ) -> Any:
         """Assemble one of the cohorts; a second reader's features go to ``obsm["reader_2"]``.
 
-        With `delta`, changes between two time points are features too.
+        With `delta`, changes between two time points are features too; `aggregation` is the study's own by default.
 
         Raises
         ------
@@ -67,7 +69,7 @@ class Study:
         adata = assemble(
             **tables,
             endpoints=self.endpoints,
-            aggregation=self.aggregation,
+            aggregation=aggregation or self.aggregation,
             on_missing={"endpoint": "keep"},
             provenance={"dataset": f"stand-in for {self.study}", "cohort": name},
             delta=delta,
@@ -97,7 +99,13 @@ class Study:
 
 
 def standin(
-    study: str, *, cohort: str = "training", size: Size = "full", seed: int = 0, delta: DeltaSettings | None = None
+    study: str,
+    *,
+    cohort: str = "training",
+    size: Size = "full",
+    seed: int = 0,
+    delta: DeltaSettings | None = None,
+    aggregation: str | None = None,
 ) -> Any:
     """Return the stand-in of a study as a cohort.
 
@@ -114,6 +122,8 @@ def standin(
         Seed.
     delta : DeltaSettings, optional
         Changes between two time points as features.
+    aggregation : str, optional
+        How several rows per patient become one; else the study's own way.
 
     Returns
     -------
@@ -125,7 +135,7 @@ def standin(
     ConfigError
         If there is no such study, cohort or size.
     """
-    return draw_study(study, size=size, seed=seed).cohort(cohort, delta=delta)
+    return draw_study(study, size=size, seed=seed).cohort(cohort, delta=delta, aggregation=aggregation)
 
 
 def draw_study(study: str, *, size: Size = "full", seed: int = 0) -> Study:
@@ -202,6 +212,7 @@ def _ici(size: Size, seed: int) -> Study:
         clinical = drawn["clinical"].drop(columns=["response", "os_days", "os_event", "pfi_days", "pfi_event", "grade"])
         responds = clinical["best_response"].isin(["CR", "PR"]).to_numpy()
         clinical = clinical.join(_ici_variables(responds, rng, clinical.index))
+        clinical = _two_readers(clinical, generator(seed, "standin", "ici", "readers", draw))
         tables[name] = {"radiomics": drawn["radiomics"], "clinical": clinical}
         if name == "training":
             second, icc = draw_second_reader(drawn["radiomics"].set_index("patient"), seed, draw)
@@ -229,6 +240,34 @@ def _ici_variables(responds: np.ndarray[Any, Any], rng: np.random.Generator, pat
     )
     table.loc[rng.random(n) < 0.06, "cea_ng_per_ml"] = np.nan
     return table
+
+
+def _two_readers(clinical: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
+    """Let two readers measure the tumour and look for five signs; they differ now and then."""
+    n = len(clinical)
+    clinical = clinical.copy()
+    truth, error = clinical.pop("max_diameter_mm"), np.round(rng.normal(0, 4.5, n), 1)
+    clinical["max_diameter_mm_reader_1"] = np.maximum(np.round(truth + error, 1), 5.0)
+    clinical["max_diameter_mm_reader_2"] = np.maximum(np.round(truth - error, 1), 5.0)
+    for sign, share in _SIGNS.items():
+        seen = rng.random(n) < share
+        for reader in (1, 2):
+            other = rng.random(n) < 0.04
+            clinical[f"{sign}_reader_{reader}"] = np.where(seen ^ other, "yes", "no")
+    clinical["white_cells_1e9_per_l"] = np.round(clinical["neutrophils_1e9_per_l"] + rng.normal(3.0, 0.5, n).clip(1), 2)
+    clinical["eosinophils_1e9_per_l"] = np.round(rng.lognormal(-2.0, 0.7, n), 2)
+    for name, (middle, spread) in _MARKERS.items():
+        clinical[name] = np.round(rng.lognormal(np.log(middle), spread, n), 2)
+    return clinical
+
+
+_SIGNS = {"lobulation": 0.6, "spiculation": 0.55, "pleural_retraction": 0.6, "pleural_contact": 0.55, "cavity": 0.17}
+_MARKERS = {
+    "scc_ng_per_ml": (1.5, 0.9),
+    "ca125_u_per_ml": (35.0, 1.0),
+    "cyfra211_ng_per_ml": (6.0, 1.0),
+    "nse_ng_per_ml": (20.0, 0.5),
+}
 
 
 def _escc(size: Size, seed: int) -> Study:

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
     from imrad.execution import Progress
     from imrad.survival.frozen import FrozenModel
+    from imrad.survival.frozen_binary import FrozenBinary
 
-__all__ = ["apply"]
+__all__ = ["apply", "apply_phenotypes", "block_tables", "judge_survival", "strangers"]
 
 LEAST = 10
 """Fewest patients whose aggregates may leave a hospital, and fewest at risk at a horizon that is judged."""
@@ -124,9 +125,9 @@ def _apply(
     from imrad.stages import blocks
 
     features = blocks.features(data)
-    patients, seen = _strangers(value["features"], features)
+    patients, seen = strangers(value["features"], features)
     sides = sides_of(data, value["levels"])
-    phenotypes, percentiles, unusable = _phenotypes(value["phenotypes"], features, sides)
+    phenotypes, percentiles, unusable = apply_phenotypes(value["phenotypes"], features, sides)
     sources = {"features": features, "ImRad": phenotypes}
     n_strange = int(patients["out_of_distribution"].sum())
     lines = [
@@ -146,7 +147,7 @@ def _apply(
             melted = [table.melt("patient", var_name="phenotype", value_name=name) for name, table in long.items()]
             _write(folder / "phenotypes.csv", melted[0].merge(melted[1], on=["patient", "phenotype"]))
     for endpoint, part in value["endpoints"].items():
-        tables = _external(endpoint, part, data, sources, value["levels"], recalibrate=recalibrate)
+        tables = judge_survival(endpoint, part, data, sources, value["levels"], recalibrate=recalibrate)
         for name, table in tables.items():
             if name != "risk" or not aggregate_only:
                 _write(folder / "external" / endpoint / f"{name}.csv", table)
@@ -175,7 +176,7 @@ def _write(path: Path, table: pd.DataFrame) -> None:
         table.to_csv(temporary, index=False, lineterminator="\n")
 
 
-def _strangers(training: Mapping[str, Any], features: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+def strangers(training: Mapping[str, Any], features: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return each patient's share of features beyond the training range, and each feature's shift."""
     names = [str(name) for name in training["names"]]
     values = features.reindex(columns=names).to_numpy(dtype=float, na_value=np.nan)
@@ -209,7 +210,7 @@ def _strangers(training: Mapping[str, Any], features: pd.DataFrame) -> tuple[pd.
     return patients, table
 
 
-def _phenotypes(
+def apply_phenotypes(
     bundles: Mapping[str, Any], features: pd.DataFrame, sides: Mapping[str, Any]
 ) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, str]]:
     """Return probabilities and percentiles, patients x phenotypes, and why some are not there."""
@@ -229,8 +230,11 @@ def _phenotypes(
     return pd.DataFrame(found, index=index), pd.DataFrame(places, index=index), unusable
 
 
-def _tables(
-    model: FrozenModel, data: AnnData, sources: Mapping[str, pd.DataFrame], levels: Mapping[str, list[str]]
+def block_tables(
+    model: FrozenModel | FrozenBinary,
+    data: AnnData,
+    sources: Mapping[str, pd.DataFrame],
+    levels: Mapping[str, list[str]],
 ) -> dict[str, pd.DataFrame]:
     """Return the model's blocks of the new cohort, coded as in training; absent columns stay absent."""
     out = {}
@@ -242,7 +246,11 @@ def _tables(
         elif block == "Immune":
             source = pd.DataFrame(data.obsm["immune"]) if "immune" in data.obsm else pd.DataFrame(index=data.obs_names)
         else:
-            source = data.obs
+            # The user's own blocks may hold clinical columns and features.
+            wanted = [name for name, _ in model.columns(block)]
+            own = [name for name in wanted if name in data.obs]
+            rest = [name for name in wanted if name not in data.obs and name in sources["features"]]
+            source = pd.concat([data.obs[own], sources["features"][rest].set_index(data.obs.index)], axis=1)
         columns = {
             name: _column(source[name], kind, levels.get(name))
             for name, kind in model.columns(block)
@@ -263,7 +271,7 @@ def _column(values: pd.Series[Any], kind: str, levels: list[str] | None) -> np.n
     return np.asarray(numbers.to_numpy(dtype=float, na_value=np.nan))
 
 
-def _external(
+def judge_survival(
     endpoint: str,
     part: Mapping[str, Any],
     data: AnnData,
@@ -272,6 +280,7 @@ def _external(
     *,
     recalibrate: bool,
 ) -> dict[str, pd.DataFrame]:
+    """Return how final survival models do on other patients: models, calibration, net_benefit and risk."""
     from imrad.evaluation.outcomes import survival_outcome
     from imrad.survival.frozen import FrozenModel
 
@@ -286,7 +295,7 @@ def _external(
     for name, plain in part["models"].items():
         try:
             model = FrozenModel(plain)
-            risk = model.risk(_tables(model, data, sources, levels), sides_of(data, levels))
+            risk = model.risk(block_tables(model, data, sources, levels), sides_of(data, levels))
             added = model.shift(risk[rows], time, event) if recalibrate else 0.0
         except BundleError as error:
             models.append({"model": name, "n": len(rows), "n_events": int(event.sum()), "reason": str(error)})

@@ -14,6 +14,8 @@ from imrad.cohort.delta import DeltaSettings
 from imrad.config import parse_settings
 from imrad.exceptions import ConfigError, InputError
 from imrad.stages.description import describe
+from imrad.stages.readers import reader_agreement
+from imrad.stages.setting_apart import HOLDOUT, check_external, external_cohort, set_apart, standin_options
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -23,7 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["AssembleSettings", "SplitSettings", "assemble", "check", "files"]
 
 CODE = (
-    *("imrad.stages.assembly", "imrad.stages.description", "imrad.stages.blocks", "imrad.cohort", "imrad.datasets"),
+    *("imrad.stages.assembly", "imrad.stages.setting_apart", "imrad.stages.readers", "imrad.stages.description"),
+    *("imrad.stages.blocks", "imrad.cohort", "imrad.datasets", "imrad.evaluation.agreement"),
     *("imrad.evaluation.splits", "imrad.evaluation.kaplan_meier"),
 )
 
@@ -37,6 +40,25 @@ class SplitSettings(BaseModel):
     outer: int = Field(default=5, ge=2, description="Outer folds.")
     inner: int = Field(default=5, ge=2, description="Inner folds within each outer training part.")
     repeats: int = Field(default=1, ge=1, description="Repeats of the outer split.")
+    holdout: float = Field(
+        default=0.0, ge=0.0, le=0.5, description="Share of patients set aside as an internal test set, in no fit."
+    )
+
+
+class ExternalSettings(BaseModel):
+    """Another centre's patients, assembled as the cohort is and in no fit."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    standin: dict[str, Any] | None = Field(default=None, description="A stand-in's other cohort: study, cohort, size.")
+    synthetic: dict[str, Any] | None = Field(default=None, description="Arguments of make_cohort.")
+    cohort: str | None = Field(default=None, description="An existing cohort.h5ad.")
+    radiomics: str | None = Field(default=None, description="Feature table.")
+    immune: str | None = Field(default=None, description="Target table.")
+    clinical: str | None = Field(default=None, description="Clinical table.")
+    columns: dict[str, str] = Field(
+        default_factory=dict, description="Names in the cohort: this centre's columns, where they differ."
+    )
 
 
 class AssembleSettings(BaseModel):
@@ -61,6 +83,13 @@ class AssembleSettings(BaseModel):
         default_factory=dict, description="What becomes of patients without clinical, immune or endpoint data."
     )
     columns: dict[str, str] = Field(default_factory=dict, description="Names in the cohort: your clinical columns.")
+    derive: dict[str, str] = Field(
+        default_factory=dict,
+        description="New clinical columns: NAME: A / B (or - + *), mean(A, B) or consensus(A, B) of two readers.",
+    )
+    external: dict[str, ExternalSettings] = Field(
+        default_factory=dict, description="Other centres, judged by the final models and in no fit: NAME: where from."
+    )
     splits: SplitSettings = Field(default=SplitSettings(), description="Folds.")
 
 
@@ -77,6 +106,7 @@ def check(run: Run) -> AssembleSettings:
     if len(named) > 1:
         message = f"assemble names several sources ({', '.join(named)}); name one"
         raise ConfigError(message)
+    check_external(settings)
     return settings
 
 
@@ -90,14 +120,22 @@ def assemble(run: Run) -> list[str]:
         from imrad import cohort
 
         data = _cohort(run, settings)
+        cohort.derive_columns(data, settings.derive)
+        data, apart = set_apart(data, settings.splits.holdout, run.config.seed)
         cohort.validate(data)
         cohort.write_cohort(data, run.folder / "cohort.h5ad")
         stage.wrote("cohort.h5ad", cohort.cohort_digest(data))
         attrition = data.uns["imrad"]["attrition"]
         stage.table("attrition.csv", attrition)
         _splits(run, stage, settings.splits, data)
+        others = {name: external_cohort(run, settings, name, data, _join) for name in settings.external}
+        for name, other in {**({HOLDOUT: apart} if apart is not None else {}), **others}.items():
+            cohort.write_cohort(other, run.folder / f"external/{name}.h5ad")
+            stage.wrote(f"external/{name}.h5ad", cohort.cohort_digest(other))
         describe(stage, data)
-        return [f"{data.n_obs} patients x {data.n_vars} features", *_losses(attrition)]
+        stage.table("cohort/agreement.csv", reader_agreement(data.obs, settings.derive))
+        lines = [f"{name}: {other.n_obs} patients, in no fit" for name, other in others.items()]
+        return [f"{data.n_obs} patients x {data.n_vars} features", *_losses(attrition), *lines]
 
 
 def files(
@@ -142,6 +180,11 @@ def _inputs(run: Run, settings: AssembleSettings) -> dict[str, str]:
         given = getattr(settings, name)
         if given is not None:
             found[name] = _digest_file(run.path(given))
+    for centre, where in settings.external.items():
+        for name in ("cohort", "radiomics", "immune", "clinical"):
+            given = getattr(where, name)
+            if given is not None:
+                found[f"{centre}/{name}"] = _digest_file(run.path(given))
     if settings.splits.file is not None:
         found["splits"] = _digest_file(run.path(settings.splits.file))
     for stage in ("fetch", "extract", "score"):
@@ -167,7 +210,7 @@ def _cohort(run: Run, settings: AssembleSettings) -> AnnData:
     if settings.synthetic is not None:
         return datasets.make_cohort(**{"seed": run.config.seed, **settings.synthetic})
     if settings.standin is not None:
-        return datasets.standin(**{"seed": run.config.seed, "delta": settings.delta, **settings.standin})
+        return datasets.standin(**{**standin_options(run, settings), **settings.standin})
     if settings.cohort is not None:
         return cohort.read_cohort(run.path(settings.cohort))
     radiomics = run.path(settings.radiomics) if settings.radiomics else _written(run, "features.csv", "extract")

@@ -12,7 +12,7 @@ from imrad.exceptions import ConfigError
 if TYPE_CHECKING:
     from anndata import AnnData
 
-__all__ = ["binary_endpoints", "clinical_block", "features", "nearest", "targets", "volume_block"]
+__all__ = ["binary_endpoints", "clinical_block", "features", "nearest", "own_block", "targets", "volume_block"]
 
 CLINICAL = ("age_years", "sex", "stage", "grade")
 """Clinical columns that are used where the config names none and the cohort has them."""
@@ -99,6 +99,34 @@ def clinical_block(data: AnnData, wanted: Sequence[str] | None) -> pd.DataFrame:
         else:
             block[name] = column.astype(object).where(column.notna(), None).to_numpy()
     return block.loc[:, [name for name in names if block[name].notna().any() and block[name].nunique() > 1]]
+
+
+def own_block(data: AnnData, wanted: Sequence[str]) -> pd.DataFrame:
+    """Return a block of the user's own: clinical columns, and features by name or pattern (``contrast:*``).
+
+    Raises
+    ------
+    ConfigError
+        If a name is neither a clinical column nor a feature, nor a pattern that fits one.
+    """
+    import fnmatch
+
+    clinical = [name for name in wanted if name in data.obs]
+    names = [str(name) for name in data.var_names]
+    chosen: list[str] = []
+    for pattern in [name for name in wanted if name not in data.obs]:
+        found = [pattern] if pattern in data.var_names else fnmatch.filter(names, pattern)
+        if not found:
+            known = [*map(str, data.obs.columns), *names]
+            message = (
+                f"'{pattern}' is neither a clinical column nor a feature{nearest(pattern, known)}; the cohort has "
+                f"{', '.join(map(str, data.obs.columns))} and {len(names)} features such as {names[0]}"
+            )
+            raise ConfigError(message)
+        chosen += [name for name in found if name not in chosen]
+    if not clinical:
+        return features(data)[chosen]
+    return pd.concat([clinical_block(data, clinical), features(data)[chosen]], axis=1)
 
 
 def volume_block(data: AnnData, wanted: str | None) -> pd.DataFrame:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from imrad.run import Run
 
-__all__ = ["export", "open_bundle", "outside_share"]
+__all__ = ["export", "levels", "open_bundle", "outside_share", "reference"]
 
 FORMAT = "imrad model 1"
 
@@ -70,8 +70,8 @@ def export(run: Run, output: str | Path) -> list[str]:
         "versions": {"imrad": __version__, "numpy": np.__version__, "pandas": pd.__version__},
         "extraction": _extraction(run),
         "sheet": _sheet(run),
-        "features": _reference(blocks.features(data)),
-        "levels": _levels(data),
+        "features": reference(blocks.features(data)),
+        "levels": levels(data),
         "phenotypes": phenotypes,
         "endpoints": endpoints,
     }
@@ -121,13 +121,13 @@ def _sheet(run: Run) -> dict[str, Any]:
     return {name: section[name] for name in ("columns", "endpoints", "aggregation", "delta") if section.get(name)}
 
 
-def _levels(data: AnnData) -> dict[str, list[str]]:
+def levels(data: AnnData) -> dict[str, list[str]]:
     """Return the names behind the ranks of ordered categories."""
     ordered = [name for name, kind in data.obs.dtypes.items() if isinstance(kind, pd.CategoricalDtype) and kind.ordered]
     return {str(name): [str(level) for level in data.obs[name].cat.categories] for name in ordered}
 
 
-def _reference(table: pd.DataFrame) -> dict[str, Any]:
+def reference(table: pd.DataFrame) -> dict[str, Any]:
     """Return the distribution of every feature in the training cohort, and when a patient is unlike it."""
     values = table.to_numpy(dtype=float)
     known = np.isfinite(values)

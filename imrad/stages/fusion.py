@@ -12,6 +12,7 @@ from imrad.config import parse_settings
 from imrad.exceptions import ConfigError, FeasibilityError, FitError, TooFewEventsError
 from imrad.stages import blocks, proof
 from imrad.stages.description import describe_scores
+from imrad.stages.outside import write_external_survival
 from imrad.stages.prepare_settings import PrepareList, check_steps
 from imrad.stages.prepare_tables import describe
 from imrad.stages.preparing import make_preparation
@@ -29,6 +30,8 @@ __all__ = ["FuseStageSettings", "check", "fuse"]
 CODE = (
     "imrad.stages.fusion",
     "imrad.stages.responding",
+    "imrad.stages.outside",
+    "imrad.stages.applying",
     "imrad.stages.description",
     "imrad.stages.blocks",
     "imrad.stages.preparing",
@@ -60,7 +63,7 @@ class FuseStageSettings(SurvivalSettings):
     )
     volume: str | None = Field(default=None, description="Volume feature; else the tumour's mesh volume.")
     extra_blocks: dict[str, tuple[str, ...]] = Field(
-        default_factory=dict, description="Your own blocks: NAME: columns."
+        default_factory=dict, description="Your own blocks: NAME: columns, and features by name or pattern."
     )
 
 
@@ -159,7 +162,8 @@ def _one(
         describe_scores(run, stage, data, name)
         proof.record(run, stage, result.ledger)
         write_results(run)
-        return [f"{name}: {result.verdict['sentence']}"]
+        others = write_external_survival(run, stage, data, name, result.final, settings.horizons_days)
+        return [f"{name}: {result.verdict['sentence']}", *others]
 
 
 def _one_response(
@@ -250,5 +254,5 @@ def _blocks(data: AnnData, settings: FuseStageSettings) -> dict[str, pd.DataFram
     if "immune" in data.obsm:
         found["Immune"] = blocks.targets(data, settings.immune)
     for name, columns in settings.extra_blocks.items():
-        found[name] = blocks.clinical_block(data, columns)
+        found[name] = blocks.own_block(data, columns)
     return {name: table for name, table in found.items() if not table.empty}

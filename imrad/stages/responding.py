@@ -9,6 +9,7 @@ import pandas as pd
 
 from imrad.exceptions import FeasibilityError
 from imrad.stages import proof
+from imrad.stages.outside import write_external_responses
 from imrad.stages.results import write_results
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ def fuse_response(
     stage.json(f"{folder}/nomogram.json", {model: plain | {"n": n} for model, plain in result.nomograms.items()})
     proof.record(run, stage, result.ledger)
     write_results(run)
-    return [f"{name}: {result.verdict['sentence']}"]
+    return [f"{name}: {result.verdict['sentence']}", *write_external_responses(run, stage, data, name, result.final)]
 
 
 def _with_columns(pair: pd.DataFrame, data: AnnData) -> pd.DataFrame:

@@ -13,7 +13,7 @@ from imrad.exceptions import ConfigError
 from imrad.run import TABLES, Run
 from imrad.stages import proof
 
-FUSE = {"endpoints": ["response"], "n_bootstrap": 5, "clinical": ["age_years", "sex", "max_diameter_mm"]}
+FUSE = {"endpoints": ["response"], "n_bootstrap": 5, "clinical": ["age_years", "sex", "smoker"]}
 
 
 def settings(**fuse):

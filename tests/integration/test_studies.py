@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from imrad import stages
+from imrad.cohort import read_cohort
 from imrad.config import SECTIONS, Config, config_names, load_config
-from imrad.datasets import STUDIES, standin
+from imrad.datasets import STUDIES
 from imrad.run import Run
 from imrad.stages import blocks
 
@@ -16,7 +19,8 @@ NAMES = [name for name in config_names() if name.startswith("studies/")]
 def small(name):
     config, _ = load_config(name)
     values = config.model_dump(exclude_none=True)
-    values["assemble"]["standin"]["size"] = "small"
+    for part in (values["assemble"], *values["assemble"].get("external", {}).values()):
+        part["standin"]["size"] = "small"
     return values
 
 
@@ -32,22 +36,58 @@ def test_a_study_asks_for_what_its_cohort_has(name, tmp_path):
     for section in SECTIONS:
         if values.get(section) is not None:
             checked[section] = stages._module(section).check(run)
-    data = standin(**values["assemble"]["standin"])
+    stages.assemble(run)
+    data = read_cohort(tmp_path / "cohort.h5ad")
     if "phenotype" in checked:
         wanted = checked["phenotype"].targets
         assert blocks.targets(data, None if wanted == "all" else wanted).notna().any().all()
         blocks.clinical_block(data, checked["phenotype"].clinical)
     if "fuse" in checked:
-        assert {f"{endpoint}_event" for endpoint in checked["fuse"].endpoints} <= set(data.obs)
+        binary = set(blocks.binary_endpoints(data))
+        assert {name if name in binary else f"{name}_event" for name in checked["fuse"].endpoints} <= set(data.obs)
         blocks.clinical_block(data, checked["fuse"].clinical)
         for columns in checked["fuse"].extra_blocks.values():
-            assert not blocks.clinical_block(data, columns).empty
+            assert not blocks.own_block(data, columns).empty
 
 
-def test_a_response_goes_through_the_grid_to_the_report(tmp_path):
+def test_response_to_checkpoint_inhibitors(tmp_path):
     values = small("studies/nsclc-ici-response")
-    values["phenotype"] |= {"selectors": ["information_gain"], "classifiers": ["naive_bayes"], "permutations": 0}
+    values["fuse"]["n_bootstrap"] = 3
     run = stages.run_all(Run(tmp_path, Config(**values)))
-    summary = run.read("phenotype/summary.csv").set_index("target")
-    assert 10 < summary.loc["response", "n_positive"] < summary.loc["response", "n"]
+    models = run.read("response/response/models.csv").set_index("model")
+    assert (models["status"] == "fitted").all()
+    assert set(models.index) == {"Clinical", "Volume", "Rad (lasso)", "Rad (logistic)", "Rad (SVM)", "Clinical+Rad"}
+    agreement = run.read("cohort/agreement.csv").set_index("variable")
+    assert agreement.loc["max_diameter_mm", "measure"] == "ICC(2,1)"
+    assert agreement.loc[["lobulation", "cavity"], "value"].gt(0.5).all()
+    univariable = run.read("response/response/univariable.csv").set_index("feature")
+    assert {"nlr", "plr", "cavity"} <= set(univariable.index)
+    multivariable = run.read("response/response/multivariable.csv")
+    assert set(multivariable["model"]) == {"Clinical", "Volume"}
+    external = run.read("response/response/external.csv")
+    assert set(external["cohort"]) == {"hospital_B"}
+    assert external["auc"].between(0, 1).all()
+    assert external["sensitivity_low"].le(external["sensitivity"]).all()
+    threshold = external.set_index("model")["threshold"]
+    operating = run.read("response/response/operating.csv")
+    apparent = operating[operating["kind"] == "apparent"].set_index("model")["threshold"]
+    assert threshold.to_dict() == apparent.to_dict()
     assert (run.folder / "report.html").exists()
+
+
+def test_pathological_response_from_deep_features(tmp_path, monkeypatch):
+    monkeypatch.setattr("imrad.survival.binary_forest.TREES", 20)
+    run = stages.run_all(Run(tmp_path, Config(**small("studies/nsclc-deep-pcr"))))
+    external = run.read("response/pcr/external.csv")
+    assert list(dict.fromkeys(external["cohort"])) == ["holdout", "centre_B", "centre_C", "centre_D", "all external"]
+    pooled = external[external["cohort"] == "all external"].set_index("model")
+    centres = external[external["cohort"].str.startswith("centre")]
+    assert pooled.loc["fCT", "n"] == centres[centres["model"] == "fCT"]["n"].sum()
+    held = set(run.read("response/pcr/external_predictions.csv").query("cohort == 'holdout'")["patient"])
+    assert held
+    sets = json.loads((tmp_path / "ledger_sets.json").read_text())
+    assert not held & {patient for names in sets.values() for patient in names}
+    explained = run.read("response/pcr/explanations.csv")
+    assert set(explained.loc[explained["kind"] == "forest", "feature"]) == {f"PC{number}" for number in range(1, 17)}
+    pair = run.read("response/pcr/matched_pair.csv")
+    assert list(pair["outcome"]) == [1, 0]

@@ -1,0 +1,171 @@
+"""External cohorts of the config: final models on patients that no fit has seen, centre by centre."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from imrad import content
+from imrad.exceptions import BundleError
+from imrad.stages import blocks
+from imrad.stages.applying import apply_phenotypes, block_tables, judge_survival, strangers
+from imrad.stages.exporting import levels, reference
+from imrad.stages.preparing import sides_of
+from imrad.stages.setting_apart import HOLDOUT
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from anndata import AnnData
+
+    from imrad.run import Run, Stage
+
+__all__ = ["POOLED", "external_cohorts", "write_external_responses", "write_external_survival"]
+
+POOLED = "all external"
+"""Name of all other centres together."""
+
+
+def external_cohorts(run: Run) -> dict[str, AnnData]:
+    """Return the cohorts that assemble set apart, by name: the hold-out, then the config's order."""
+    from imrad import cohort
+
+    paths = [path for path in run.outputs("assemble") if path.startswith("external/") and path.endswith(".h5ad")]
+    found = {path.removeprefix("external/").removesuffix(".h5ad"): path for path in paths}
+    order = [HOLDOUT, *run.config.section("assemble").get("external", {})]
+    names = sorted(found, key=lambda name: (order.index(name) if name in order else len(order), name))
+    return {name: cohort.read_cohort(run.folder / found[name]) for name in names}
+
+
+def write_external_responses(
+    run: Run, stage: Stage, training: AnnData, endpoint: str, final: Mapping[str, Mapping[str, Any]]
+) -> list[str]:
+    """Judge the final models of a binary endpoint in every external cohort.
+
+    Writes ``response/<endpoint>/external.csv`` (a row per centre and model), and ``external_pairs``,
+    ``external_roc``, ``external_calibration``, ``external_net_benefit``, ``external_predictions`` beside it.
+
+    Returns
+    -------
+    list of str
+        What to tell the user.
+    """
+    from imrad.survival.external_response import external_tables
+
+    found: dict[str, list[pd.DataFrame]] = {"models": []}
+    predicted: dict[str, pd.DataFrame] = {}
+    lines = []
+    for name, data in external_cohorts(run).items():
+        predicted[name], reasons = _responses(run, endpoint, final, data, levels(training))
+        strange = _n_strange(training, data)
+        for kind, table in external_tables(*_known(predicted[name])).items():
+            extra = {"n_out_of_distribution": strange} if kind == "models" else {}
+            found.setdefault(kind, []).append(table.assign(cohort=name, **extra))
+        failed = [{"cohort": name, "model": model, "reason": reason} for model, reason in reasons.items()]
+        found["models"].append(pd.DataFrame(failed, columns=["cohort", "model", "reason"]))
+        lines.append(f"{endpoint}, {name}: {data.n_obs} patients, {strange} out of distribution")
+        lines += [f"  {row.model}: AUC {row.auc:.3f}" for row in found["models"][-2].itertuples() if not row.reason]
+        lines += [f"  {model} not applied: {reason}" for model, reason in reasons.items()]
+    if not predicted:
+        return []
+    centres = [table.assign(cohort=name) for name, table in predicted.items() if name != HOLDOUT]
+    if len(centres) > 1:
+        for kind, table in external_tables(*_known(pd.concat(centres, ignore_index=True))).items():
+            found[kind].append(table.assign(cohort=POOLED))
+    for kind, parts in found.items():
+        ending = "" if kind == "models" else f"_{kind}"
+        stage.table(f"response/{endpoint}/external{ending}.csv", _stacked(parts))
+    every = _stacked([table.assign(cohort=name) for name, table in predicted.items()])
+    first = ["patient", "cohort", "model"]
+    every = every[[*first, *(name for name in every.columns if name not in first)]]
+    stage.table(f"response/{endpoint}/external_predictions.csv", every)
+    return lines
+
+
+def _stacked(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Join tables, the cohort's name first; empty ones only where there is nothing else."""
+    whole = pd.concat([part for part in parts if len(part)] or list(parts)[:1], ignore_index=True)
+    return whole[["cohort", *(name for name in whole.columns if name != "cohort")]]
+
+
+def _sources(run: Run, data: AnnData, ranks: Mapping[str, list[str]]) -> dict[str, pd.DataFrame]:
+    features = blocks.features(data)
+    bundles = [content.load(path) for path in sorted((run.folder / "phenotype/models").glob("*.zip"))]
+    named = {str(bundle["target"]): bundle for bundle in bundles}
+    scores, _, _ = apply_phenotypes(named, features, sides_of(data, ranks))
+    return {"features": features, "ImRad": scores}
+
+
+def _n_strange(training: AnnData, data: AnnData) -> int:
+    patients, _ = strangers(reference(blocks.features(training)), blocks.features(data))
+    return int(patients["out_of_distribution"].sum())
+
+
+def _responses(
+    run: Run, endpoint: str, final: Mapping[str, Mapping[str, Any]], data: AnnData, ranks: Mapping[str, list[str]]
+) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Return patient, model, probability, threshold, positive, observed; and why some models are not among them."""
+    from imrad.survival.frozen_binary import FrozenBinary
+
+    sources, reasons, parts = _sources(run, data, ranks), {}, []
+    observed = data.obs[endpoint].to_numpy(dtype=float) if endpoint in data.obs else np.full(data.n_obs, np.nan)
+    for name, plain in final.items():
+        try:
+            model = FrozenBinary(plain)
+            p = model.probability(block_tables(model, data, sources, ranks))
+        except BundleError as error:
+            reasons[name] = str(error)
+            continue
+        columns = {"patient": data.obs_names.astype(str), "model": name, "probability": p}
+        columns |= {"threshold": model.threshold, "positive": p > model.threshold, "observed": observed}
+        parts.append(pd.DataFrame(columns))
+    shape = ["patient", "model", "probability", "threshold", "positive", "observed"]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=shape), reasons
+
+
+def _known(table: pd.DataFrame) -> tuple[Any, dict[str, Any], dict[str, float]]:
+    """Return outcomes, probabilities by model and thresholds of the patients whose outcome is known."""
+    known = table[table["observed"].notna()]
+    probability = {str(name): part["probability"].to_numpy(dtype=float) for name, part in known.groupby("model")}
+    order = [name for name in dict.fromkeys(known["model"].astype(str))]
+    thresholds = {str(name): float(part["threshold"].iloc[0]) for name, part in known.groupby("model")}
+    first = known[known["model"] == order[0]] if order else known
+    return first["observed"].to_numpy(dtype=float) > 0, {name: probability[name] for name in order}, thresholds
+
+
+def write_external_survival(
+    run: Run,
+    stage: Stage,
+    training: AnnData,
+    endpoint: str,
+    final: Mapping[str, Mapping[str, Any]],
+    horizons_days: Sequence[float],
+) -> list[str]:
+    """Judge the final survival models in every external cohort.
+
+    Writes ``survival/<endpoint>/external.csv`` (C, AUC at horizons, calibration in the large and slope, a row
+    per centre and model), and ``external_calibration``, ``external_net_benefit``, ``external_risk`` beside it.
+    """
+    found: dict[str, list[pd.DataFrame]] = {}
+    lines = []
+    part = {"models": final, "horizons_days": list(horizons_days)}
+    for name, data in external_cohorts(run).items():
+        strange = _n_strange(training, data)
+        ranks = levels(training)
+        tables = judge_survival(endpoint, part, data, _sources(run, data, ranks), ranks, recalibrate=False)
+        tables["models"] = tables["models"].assign(n_out_of_distribution=strange)
+        for kind, table in tables.items():
+            found.setdefault(kind, []).append(table.assign(cohort=name))
+        lines.append(f"{endpoint}, {name}: {data.n_obs} patients, {strange} out of distribution")
+        judged = tables["models"][tables["models"]["c"].notna()]
+        lines += [f"  {row['model']}: C {row['c']:.3f}" for row in judged.to_dict("records")]
+    for kind, parts in found.items():
+        ending = "" if kind == "models" else f"_{kind}"
+        table = _stacked(parts)
+        if kind == "risk":
+            table = table[["patient", *(name for name in table.columns if name != "patient")]]
+        stage.table(f"survival/{endpoint}/external{ending}.csv", table)
+    return lines
