@@ -13,7 +13,7 @@ import pandas as pd
 from imrad.exceptions import ConfigError, DuplicateError, InputError
 from imrad.radiomics.image_settings import ImageSettings, parse_intensity
 
-__all__ = ["ABOUT", "check_cases", "expand_cases", "image_paths", "read_cases"]
+__all__ = ["ABOUT", "check_cases", "expand_cases", "image_paths", "read_case_table", "read_cases"]
 
 _NEEDED = ("patient", "image", "mask")
 _OPTIONAL = ("case", "label", "roi", "reader", "series", "sequence", "timepoint", "date", "intensity", "times_s")
@@ -47,6 +47,11 @@ def read_cases(path: str | os.PathLike[str]) -> pd.DataFrame:
         If a case stands twice.
     """
     path = Path(path)
+    return check_cases(read_case_table(path), folder=path.parent, name=str(path))
+
+
+def read_case_table(path: Path) -> pd.DataFrame:
+    """Read a CSV, TSV or Excel table of cases as text, unchecked; raises as :func:`read_cases`."""
     if not path.is_file():
         message = f"{path} does not exist; give a table with the columns {', '.join(_NEEDED)}"
         raise InputError(message)
@@ -58,7 +63,7 @@ def read_cases(path: str | os.PathLike[str]) -> pd.DataFrame:
     except (ValueError, OSError, ImportError, UnicodeDecodeError) as error:
         message = f"{path} is no readable CSV or Excel table ({str(error).splitlines()[0]}); save it as CSV"
         raise InputError(message) from error
-    return check_cases(table, folder=path.parent, name=str(path))
+    return table
 
 
 def _read_text(path: Path) -> pd.DataFrame:

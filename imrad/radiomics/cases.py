@@ -26,7 +26,7 @@ from imrad.radiomics.extraction import Engine, ReadingSettings, extract_case, op
 from imrad.radiomics.image_settings import ImageSettings, parse_intensity
 from imrad.radiomics.settings import RadiomicsSettings
 
-__all__ = ["Extraction", "check_cases", "compare_case", "extract_cases", "extract_one", "read_cases"]
+__all__ = ["Extraction", "check_cases", "compare_case", "digest_path", "extract_cases", "extract_one", "read_cases"]
 
 
 @dataclass(frozen=True)
@@ -199,7 +199,7 @@ def _keys(
         zip(
             paths,
             map_tasks(
-                _digest_path, paths, key=str, workers=workers, cluster=cluster, progress=progress, label="reading files"
+                digest_path, paths, key=str, workers=workers, cluster=cluster, progress=progress, label="reading files"
             ),
             strict=True,
         )
@@ -229,7 +229,7 @@ def _version(name: str) -> str:
         return ""
 
 
-def _digest_path(path: str) -> str:
+def digest_path(path: str) -> str:
     """Return the digest of a file's bytes, or of a folder's files by content (names do not count)."""
     place = Path(path)
     try:

@@ -1,0 +1,19 @@
+"""Feature vectors from a user's own network: (volume, mask or centre) to a vector, with the digest of the weights.
+
+Torch is the extra ``deep``; an ONNX encoder needs onnxruntime instead. Nothing here is trained.
+"""
+
+from __future__ import annotations
+
+from imrad.radiomics.deep.cases import DeepExtraction, DeepSettings, average_phases, extract_deep, read_deep_cases
+from imrad.radiomics.deep.encoders import Encoder, load_encoder
+
+__all__ = [
+    "DeepExtraction",
+    "DeepSettings",
+    "Encoder",
+    "average_phases",
+    "extract_deep",
+    "load_encoder",
+    "read_deep_cases",
+]
