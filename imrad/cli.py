@@ -195,7 +195,23 @@ def extract(
         str | None,
         typer.Option(help="A pyradiomics parameter file, or ct, founding-851, founding-1037; else its defaults."),
     ] = None,
-    engine: Annotated[str, typer.Option(help="imrad, or pyradiomics (extra 'pyradiomics').")] = "imrad",
+    engine: Annotated[
+        str, typer.Option(help="imrad, pyradiomics, or deep: vectors from your own network (--weights; an extra).")
+    ] = "imrad",
+    weights: Annotated[
+        Path | None, typer.Option(help="Engine deep: checkpoint (.pth, .safetensors), TorchScript or .onnx.")
+    ] = None,
+    spacing: Annotated[float | None, typer.Option(min=0.01, help="Engine deep: voxels of this many mm.")] = None,
+    view: Annotated[str | None, typer.Option(help="Engine deep: windows, centre or box of the region.")] = None,
+    window: Annotated[
+        str | None, typer.Option(help="Engine deep: voxels of the input, 48 or Z,Y,X; else the weights tell.")
+    ] = None,
+    heads: Annotated[int | None, typer.Option(min=1, help="Engine deep: attention heads; else width / 64.")] = None,
+    phases: Annotated[str | None, typer.Option(help="Engine deep: averaged (a row a patient), or rows.")] = None,
+    maps: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Engine deep: overlays of where each vector comes from.")
+    ] = None,
+    map_patients: Annotated[str | None, typer.Option(help="Overlays of these patients only: A,B.")] = None,
     compare: Annotated[
         bool, typer.Option("--compare", help="Compare with pyradiomics on this case, per class.")
     ] = False,
@@ -208,11 +224,27 @@ def extract(
     cluster: ClusterOption = None,
 ) -> None:
     """Radiomic features from images and regions, with pyradiomics' names and values."""
+    from imrad.exceptions import ConfigError
+    from imrad.stages import encoding
     from imrad.stages import extraction as stage
 
     with bars() as progress:
         options: dict[str, Any] = {"workers": _workers(workers), "cluster": cluster, "progress": progress}
-        if image is None and mask is None and cases is None:
+        if engine == "deep":
+            if cases is None:
+                message = "--engine deep needs --cases with a table: patient, image, and a mask or a centre in mm"
+                raise ConfigError(message)
+            del options["cluster"]
+            lines = encoding.files(
+                cases=cases,
+                weights=weights,
+                settings=encoding.deep_settings(spacing, view, window, heads, phases),
+                output=output if output is not None else Path("features.csv"),
+                maps=maps,
+                map_patients=[name for name in (map_patients or "").split(",") if name],
+                **options,
+            )
+        elif image is None and mask is None and cases is None:
             lines = stage.extract(_open(run), **options)
         else:
             lines = stage.files(
@@ -426,6 +458,9 @@ def apply(
     column: Annotated[
         list[str] | None, typer.Option("--column", help="NAME=COLUMN, such as age_years=Alter (repeat)")
     ] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="The network's file, where the features are a network's vectors.")
+    ] = None,
     digest: Annotated[str | None, typer.Option(help="What export printed; a file of other content is refused.")] = None,
     aggregate_only: Annotated[
         bool, typer.Option("--aggregate-only", help="Write no row of a patient: what may leave the hospital.")
@@ -454,6 +489,7 @@ def apply(
             immune=immune,
             endpoints=endpoint or (),
             columns={name: value for name, _, value in pairs},
+            weights=weights,
             digest=digest,
             aggregate_only=aggregate_only,
             recalibrate=recalibrate,

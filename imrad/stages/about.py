@@ -27,6 +27,7 @@ EXTRAS = {
     "tcia": ("tcia_utils", "the TCIA/NBIA cross-check and fallback of imrad fetch"),
     "dask": ("distributed", "--cluster ADDRESS on an existing Dask scheduler"),
     "deep": ("torch", "deep feature vectors from a user's own network"),
+    "onnx": ("onnxruntime", "the same from an .onnx encoder"),
 }
 
 

@@ -41,6 +41,7 @@ def apply(
     immune: str | Path | None = None,
     endpoints: Sequence[str] = (),
     columns: Mapping[str, str] | None = None,
+    weights: str | Path | None = None,
     digest: str | None = None,
     aggregate_only: bool = False,
     recalibrate: bool = False,
@@ -57,7 +58,7 @@ def apply(
         cohort.h5ad of the other hospital; or `cases`.
     output : path-like
         Folder of the tables.
-    cases, clinical, immune, endpoints, columns
+    cases, clinical, immune, endpoints, columns, weights
         Images and sheets instead, measured by the settings in the bundle; see
         :func:`imrad.stages.newcomers.measure`.
     digest : str, optional
@@ -95,8 +96,8 @@ def apply(
     lines: list[str] = []
     found = None
     if cases is not None:
-        options: dict[str, Any] = {"endpoints": endpoints, "columns": columns, "workers": workers}
-        found = measure(value, cases, clinical, immune, **options, progress=progress)
+        options: dict[str, Any] = {"endpoints": endpoints, "columns": columns, "weights": weights}
+        found = measure(value, cases, clinical, immune, **options, workers=workers, progress=progress)
         lines += found.lines
     data = cohort.read_cohort(str(new_cohort)) if found is None else found.data
     if aggregate_only:

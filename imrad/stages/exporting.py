@@ -103,6 +103,9 @@ def _extraction(run: Run) -> dict[str, Any]:
     from imrad.stages import extraction
 
     chosen = extraction.check(run)
+    if chosen.engine == "deep":
+        encoder = json.loads((run.folder / "extract/encoder.json").read_text(encoding="utf-8"))
+        return {"engine": "deep", "deep": json.loads(chosen.deep.model_dump_json()), "encoder": encoder}
     settings = extraction.read_settings(chosen.settings, run.base)
     return {
         "engine": chosen.engine,

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from imrad import content
 from imrad.config import config_folder, parse_settings
 from imrad.exceptions import ConfigError, InputError
+from imrad.radiomics.deep import DeepSettings
 from imrad.radiomics.extraction import ReadingSettings
 from imrad.radiomics.image_settings import ImageSettings
 
@@ -32,7 +33,11 @@ class ExtractStageSettings(BaseModel):
 
     cases: str | None = Field(default=None, description="cases.csv; else what fetch wrote.")
     settings: str = Field(default="ct", description="A pyradiomics parameter file, or one that comes along by name.")
-    engine: Literal["imrad", "pyradiomics"] = Field(default="imrad", description="Whose extraction.")
+    engine: Literal["imrad", "pyradiomics", "deep"] = Field(
+        default="imrad", description="Whose extraction; deep: vectors from your own network (extra 'deep')."
+    )
+    weights: str | None = Field(default=None, description="With engine deep: checkpoint, TorchScript or .onnx.")
+    deep: DeepSettings = Field(default=DeepSettings(), description="With engine deep: what the network sees.")
     reading: ReadingSettings = Field(default=ReadingSettings(), description="Regions, geometry limits, perturbations.")
     images: dict[str, ImageSettings] = Field(
         default_factory=dict, description="By the name in cases.csv's column series: scale, maps, settings of its own."
@@ -50,6 +55,9 @@ def check(run: Run) -> ExtractStageSettings:
     settings = parse_settings(ExtractStageSettings, run.config.section("extract"), "extract")
     read_settings(settings.settings, run.base)
     own_settings(settings, run.base)
+    if (settings.engine == "deep") != (settings.weights is not None):
+        message = "extract.engine deep and extract.weights belong together: name the file of your network, or neither"
+        raise ConfigError(message)
     if settings.cases is None and run.config.fetch is None:
         message = "extract needs cases: name extract.cases, or add the section fetch to the config"
         raise ConfigError(message)
@@ -87,6 +95,10 @@ def read_settings(name: str | None, base: Path = Path()) -> RadiomicsSettings:
 def extract(run: Run, *, workers: int = 1, cluster: str | None = None, progress: Progress | None = None) -> list[str]:
     """Write features.csv and the tables beside it, and return what to tell the user."""
     settings = check(run)
+    if settings.engine == "deep":
+        from imrad.stages import encoding
+
+        return encoding.encode(run, settings, workers=workers, progress=progress)
     from imrad.radiomics import extract_cases, read_cases
 
     path = run.path(settings.cases) if settings.cases else run.folder / "raw" / "cases.csv"
@@ -94,7 +106,10 @@ def extract(run: Run, *, workers: int = 1, cluster: str | None = None, progress:
     radiomics = read_settings(settings.settings, run.base)
     inputs = {"cases": content.digest_file(path), **_file_digests(cases)}
     own = own_settings(settings, run.base)
-    options = {**settings.model_dump(exclude={"cases"}), "radiomics": radiomics.model_dump(mode="json")}
+    options = {
+        **settings.model_dump(exclude={"cases", "weights", "deep"}),
+        "radiomics": radiomics.model_dump(mode="json"),
+    }
     options["own"] = {name: item.model_dump(mode="json") for name, item in own.items()}
     with run.stage("extract", settings=options, inputs=inputs, code=CODE) as stage:
         if stage.fresh:
@@ -170,6 +185,9 @@ def files(
     """
     from imrad import radiomics as room
 
+    if engine not in ("imrad", "pyradiomics"):
+        message = f"unknown engine {engine!r}; choose imrad, pyradiomics or deep"
+        raise ConfigError(message)
     chosen = read_settings(settings)
     if cases is not None:
         done = room.extract_cases(

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pandas as pd
+from pydantic import BaseModel
 
 from imrad.exceptions import BundleError, CohortError, ConfigError, InputError
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from imrad.execution import Progress
 
 __all__ = ["Newcomers", "measure"]
+
+M = TypeVar("M", bound=BaseModel)
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,7 @@ def measure(
     *,
     endpoints: Sequence[str] = (),
     columns: Mapping[str, str] | None = None,
+    weights: str | Path | None = None,
     workers: int = 1,
     progress: Progress | None = None,
 ) -> Newcomers:
@@ -66,6 +70,8 @@ def measure(
         ``NAME=TIME,EVENT`` where the sheet's columns are not called as in training.
     columns : mapping, optional
         Name in the cohort to column of this sheet; goes before the training cohort's own.
+    weights : path-like, optional
+        The network's file, where the features are a network's vectors; its digest must be the training's.
 
     Raises
     ------
@@ -77,7 +83,7 @@ def measure(
     from imrad import cohort
 
     settings = bundle.get("extraction") or {}
-    if not settings.get("settings"):
+    if not settings.get("engine"):
         message = (
             "the model's features came as a table, so it holds no extraction settings; extract them as its authors did "
             "and give --cohort"
@@ -90,7 +96,14 @@ def measure(
     known = None if sheet is None else {*map(str, sheet.columns), *mapping}
     notes: list[str] = []
     asked = _endpoints(bundle, known, endpoints, notes)
-    features, failures = _extract(settings, cases, workers, progress)
+    if settings["engine"] == "deep":
+        features, failures = _encode(settings, cases, weights, workers, progress)
+    else:
+        features, failures = _extract(settings, cases, workers, progress)
+    if features.empty:
+        reason = str(failures["reason"].iloc[0])
+        message = f"none of {len(failures)} cases could be measured; the first failed because {reason}"
+        raise InputError(message)
     lines = [f"{len(features)} cases measured, {len(failures)} failed", *notes]
     counts = failures["error"].value_counts().items() if len(failures) else ()
     lines += [f"  {count} cases failed with {name}" for name, count in counts]
@@ -118,36 +131,47 @@ def measure(
 def _extract(
     stored: Mapping[str, Any], cases: str | Path, workers: int, progress: Progress | None
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    from imrad.config import parse_settings
-    from imrad.radiomics import ImageSettings, RadiomicsSettings, ReadingSettings, extract_cases, read_cases
+    from imrad.radiomics import RadiomicsSettings, ReadingSettings, extract_cases, read_cases
+    from imrad.radiomics.image_settings import ImageSettings
 
-    where = "extraction settings"
-    try:
-        settings = parse_settings(RadiomicsSettings, stored["settings"], where)
-        reading = parse_settings(ReadingSettings, stored.get("reading", {}), where)
-        images = {name: parse_settings(ImageSettings, item, where) for name, item in stored.get("images", {}).items()}
-        kinds = stored.get("own_settings", {}).items()
-        own = {name: parse_settings(RadiomicsSettings, item, where) for name, item in kinds}
-    except ConfigError as error:
-        message = f"the model's extraction settings are not of this version ({error}); export it again"
-        raise BundleError(message) from error
+    settings = _stored(RadiomicsSettings, stored["settings"])
     # Neither pictures nor repeats are of use here: nothing is fitted.
-    reading = reading.model_copy(update={"thumbnails": 0, "perturbations": 0})
+    reading = _stored(ReadingSettings, {**stored.get("reading", {}), "thumbnails": 0, "perturbations": 0})
     done = extract_cases(
         read_cases(cases),
         settings,
-        engine=stored.get("engine", "imrad"),
+        engine=stored["engine"],
         reading=reading,
-        images=images,
-        own_settings=own,
+        images={name: _stored(ImageSettings, item) for name, item in stored.get("images", {}).items()},
+        own_settings={name: _stored(RadiomicsSettings, item) for name, item in stored.get("own_settings", {}).items()},
         workers=workers,
         progress=progress,
     )
-    if done.features.empty:
-        reason = str(done.failures["reason"].iloc[0])
-        message = f"none of {len(done.failures)} cases could be extracted; the first failed because {reason}"
-        raise InputError(message)
     return done.features, done.failures
+
+
+def _encode(
+    stored: Mapping[str, Any], cases: str | Path, weights: str | Path | None, workers: int, progress: Progress | None
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    from imrad.radiomics.deep import DeepSettings, extract_deep, read_deep_cases
+
+    digest = str(stored["encoder"]["digest"])
+    if weights is None:
+        message = f"the model's features are a network's vectors; give its file with --weights (SHA-256 {digest})"
+        raise ConfigError(message)
+    settings = _stored(DeepSettings, {**stored["deep"], "maps": 0})
+    done = extract_deep(read_deep_cases(cases), weights, settings, digest=digest, workers=workers, progress=progress)
+    return done.features, done.failures
+
+
+def _stored(model: type[M], values: Any) -> M:
+    from imrad.config import parse_settings
+
+    try:
+        return parse_settings(model, values, "extraction settings")
+    except (ConfigError, TypeError, ValueError) as error:
+        message = f"the model's extraction settings are not of this version ({error}); export it again"
+        raise BundleError(message) from error
 
 
 def _endpoints(bundle: Mapping[str, Any], known: set[str] | None, given: Sequence[str], lines: list[str]) -> list[str]:

@@ -373,3 +373,43 @@ def test_relevance_is_where_the_vector_comes_from(tmp_path):
     assert heat[12:, 12:].max() == 0
     write_overlay(tmp_path / "A.png", grey, heat, outline)
     assert sitk.ReadImage(str(tmp_path / "A.png")).GetSize() == (48, 24)
+
+
+def test_a_run_on_vectors_is_exported_and_applied_with_the_same_weights_only(weights, small, tmp_path):
+    from imrad import stages
+    from imrad.config import Config
+    from imrad.datasets import make_cohort, write_images
+    from imrad.run import Run
+    from imrad.stages.applying import apply
+    from imrad.stages.exporting import export
+
+    truth = make_cohort(30, n_features=24, n_targets=1, image_effect=2.0, survival_effect=1.0, seed=3)
+    paths = write_images(truth, tmp_path / "in", kinds=("nifti",), shape=(8, 20, 20), seed=3)
+    config = Config(
+        name="vectors",
+        extract={
+            **{"cases": str(paths["cases"]), "engine": "deep", "weights": str(weights)},
+            "deep": {"heads": HEADS, "view": "centre", "maps": 16},
+        },
+        assemble={"clinical": str(paths["clinical"]), "endpoints": {"os": "os_days,os_event"}},
+        fuse={"endpoints": ["os"], "n_bootstrap": 0},
+    )
+    run = stages.run_all(Run(tmp_path / "run", config, tmp_path))
+    assert run.has("extract/relevance.zip")
+    assert stages.extract(run) == ["nothing to do"]
+    export(run, tmp_path / "model.imrad")
+    place = {"cases": paths["cases"], "clinical": paths["clinical"]}
+    apply(tmp_path / "model.imrad", None, tmp_path / "images", **place, weights=weights)
+    apply(tmp_path / "model.imrad", run.folder / "cohort.h5ad", tmp_path / "cohort")
+    first, second = (
+        pd.read_csv(tmp_path / name / "external/os/risk.csv", float_precision="round_trip")["risk"]
+        for name in ("images", "cohort")
+    )
+    np.testing.assert_allclose(first, second, rtol=0, atol=1e-12)
+    with pytest.raises(ConfigError, match="--weights"):
+        apply(tmp_path / "model.imrad", None, tmp_path / "no", **place)
+    state = small.published()
+    state["cls_token"] = state["cls_token"] + 1e-6
+    torch.save(state, tmp_path / "other.pth")
+    with pytest.raises(BundleError, match="other weights"):
+        apply(tmp_path / "model.imrad", None, tmp_path / "no", **place, weights=tmp_path / "other.pth")
