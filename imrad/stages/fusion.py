@@ -71,6 +71,9 @@ def check(run: Run) -> FuseStageSettings:
     """Check the section before anything runs."""
     settings = parse_settings(FuseStageSettings, run.config.section("fuse"), "fuse")
     check_steps(settings.prepare, "fuse")
+    from imrad.survival.own_models import choose_models
+
+    choose_models(settings, {name: len(columns) for name, columns in settings.extra_blocks.items()})
     return settings
 
 
@@ -118,12 +121,15 @@ def _one(
         if stage.fresh:
             return [f"{name}: nothing to do"]
         from imrad.evaluation import CrossFitted
-        from imrad.survival import COMPARISON_MODELS, DEFAULT_MODELS, SurvivalFusion
+        from imrad.survival import SurvivalFusion
+        from imrad.survival.own_models import choose_models
 
         preparation = make_preparation(data, settings.prepare, "fuse", "survival", seed=run.config.seed)
         splits = proof.read_splits(run)
+        tables = _blocks(data, settings)
+        own = {name: len(tables[name].columns) if name in tables else 0 for name in settings.extra_blocks}
         fusion = SurvivalFusion(
-            (*DEFAULT_MODELS, *COMPARISON_MODELS) if settings.comparison_models else None,
+            choose_models(settings, own),
             n_bootstrap=settings.n_bootstrap,
             horizons_days=settings.horizons_days,
             endpoint=name,
@@ -138,7 +144,7 @@ def _one(
             y = data.obs[[f"{name}_days", f"{name}_event"]].astype(float)
             result = fusion.run(
                 y,
-                _blocks(data, settings),
+                tables,
                 splits,
                 phenotype,
                 sites=_sites(data),

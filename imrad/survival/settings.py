@@ -33,6 +33,17 @@ class ResponseModelSettings(BaseModel):
         return self.model_dump()
 
 
+class SurvivalModelSettings(BaseModel):
+    """A survival model over blocks, under a title of your own."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    blocks: tuple[str, ...] = Field(min_length=1, description="Blocks of predictors, such as Clinical and ctDNA.")
+    unpenalised: tuple[str, ...] | None = Field(
+        None, description="Blocks that enter without penalty; else Clinical, Volume and own blocks of few columns."
+    )
+
+
 class SurvivalSettings(BaseModel):
     """What a config may say about the survival stage."""
 
@@ -45,6 +56,9 @@ class SurvivalSettings(BaseModel):
     )
     comparison_models: bool = Field(
         False, description="Also fit gradient boosting and a survival forest, for comparison."
+    )
+    survival_models: dict[str, SurvivalModelSettings] = Field(
+        default_factory=dict, description="Your own survival models: TITLE: {blocks: [...]}, beside the usual ones."
     )
     response_models: dict[str, ResponseModelSettings] = Field(
         default_factory=dict, description="Models of binary endpoints: NAME: how; else Clinical, Volume, Rad and more."

@@ -91,3 +91,19 @@ def test_pathological_response_from_deep_features(tmp_path, monkeypatch):
     assert set(explained.loc[explained["kind"] == "forest", "feature"]) == {f"PC{number}" for number in range(1, 17)}
     pair = run.read("response/pcr/matched_pair.csv")
     assert list(pair["outcome"]) == [1, 0]
+
+
+def test_mutations_changes_and_own_blocks_go_to_the_report(tmp_path):
+    values = small("studies/mutation-therapy")
+    values["phenotype"] |= {"selectors": ["gini_decrease"], "classifiers": ["logistic_regression"], "permutations": 0}
+    values["fuse"] |= {"endpoints": ["os"], "n_bootstrap": 0}
+    run = stages.run_all(Run(tmp_path, Config(**values)))
+    data = read_cohort(run.folder / "cohort.h5ad")
+    assert {name.split(":")[0] for name in data.var_names} == {"baseline", "delta", "delta_relative", "delta_per_day"}
+    grid = run.read("phenotype/grid.csv").set_index("target")
+    # HER2 is asked for, ERBB2 is its symbol.
+    assert set(grid.index) == {"mut:EGFR", "mut:ERBB2", "TMB"}
+    models = run.read("survival/os/models.csv").set_index("model")
+    own = ["ctDNA", "Laboratory", "Clinical+ctDNA", "Clinical+ImRad+ctDNA+Laboratory"]
+    assert models.loc[own, "c_outer"].notna().all()
+    assert "Clinical+ImRad+ctDNA+Laboratory" in (run.folder / "report.html").read_text(encoding="utf-8")
