@@ -115,7 +115,7 @@ def _responses(
     for name, plain in final.items():
         try:
             model = FrozenBinary(plain)
-            p = model.probability(block_tables(model, data, sources, ranks))
+            p = model.probability(block_tables(model, data, sources, ranks), sides_of(data, ranks))
         except BundleError as error:
             reasons[name] = str(error)
             continue

@@ -9,7 +9,10 @@ import pandas as pd
 
 from imrad.exceptions import FeasibilityError
 from imrad.stages import proof
+from imrad.stages.blocks import features
 from imrad.stages.outside import write_external_responses
+from imrad.stages.prepare_tables import describe
+from imrad.stages.preparing import make_preparation
 from imrad.stages.results import write_results
 
 if TYPE_CHECKING:
@@ -17,14 +20,14 @@ if TYPE_CHECKING:
 
     from imrad.execution import Progress
     from imrad.run import Run, Stage
-    from imrad.survival.settings import SurvivalSettings
+    from imrad.stages.fusion import FuseStageSettings
 
 __all__ = ["fuse_response"]
 
 TABLES = (
     *("models", "coefficients", "pairs", "operating", "indices", "calibration", "net_benefit", "folds"),
     *("reclassification", "univariable", "multivariable", "roc", "score_ks", "score_histogram", "subgroups"),
-    "explanations",
+    *("explanations", "funnel"),
 )
 
 
@@ -34,7 +37,7 @@ def fuse_response(
     data: AnnData,
     name: str,
     blocks: Callable[[AnnData], Mapping[str, pd.DataFrame]],
-    settings: SurvivalSettings,
+    settings: FuseStageSettings,
     *,
     subgroups: pd.DataFrame | None,
     workers: int,
@@ -51,7 +54,7 @@ def fuse_response(
         A binary endpoint, a column of its obs.
     blocks : callable
         Returns a cohort's blocks of predictors.
-    settings : SurvivalSettings
+    settings : FuseStageSettings
         Its resamples, response models and question.
     subgroups : DataFrame, optional
         Patients x categories.
@@ -61,6 +64,8 @@ def fuse_response(
     from imrad.evaluation import CrossFitted
     from imrad.survival import BinaryFusion, BinaryModel
 
+    preparation = make_preparation(data, settings.prepare, "fuse", "classes", seed=run.config.seed)
+    splits = proof.read_splits(run)
     models = [BinaryModel(title, **how.parameters()) for title, how in settings.response_models.items()]
     fusion = BinaryFusion(
         models or None,
@@ -70,6 +75,7 @@ def fuse_response(
         workers=workers,
         store=stage.store,
         progress=progress,
+        prepare=preparation.steps,
     )
     phenotype = CrossFitted(run.read("phenotype/crossfit.csv")) if run.has("phenotype/crossfit.csv") else None
     outcome = data.obs[name].astype(float)
@@ -78,10 +84,11 @@ def fuse_response(
         result = fusion.run(
             outcome,
             blocks(data),
-            proof.read_splits(run),
+            splits,
             phenotype,
             subgroups=subgroups,
             question=settings.response_question,
+            sides=preparation.sides,
         )
     except FeasibilityError as error:
         stage.skip(str(error))
@@ -91,6 +98,8 @@ def fuse_response(
         found = getattr(result, table)
         if len(found.columns):
             stage.table(f"{folder}/{table}.csv", found)
+    if len(preparation):
+        describe(stage, folder, preparation, features(data), splits)
     stage.table(f"{folder}/predictions.csv", result.probability)
     stage.table(f"{folder}/matched_pair.csv", _with_columns(result.matched_pair, data))
     stage.json(f"{folder}/verdict.json", result.verdict)

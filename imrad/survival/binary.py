@@ -14,6 +14,7 @@ import pandas as pd
 from imrad import content
 from imrad.evaluation import CrossFitted, Ledger, SplitTable
 from imrad.evaluation.outcomes import BoolArray, binary_outcome
+from imrad.evaluation.preparation import Preparation, Step
 from imrad.evaluation.roc import delong_interval, delong_test
 from imrad.exceptions import CohortError, ConfigError, FeasibilityError, LeakError
 from imrad.execution import Progress, Store, map_tasks
@@ -23,6 +24,7 @@ from imrad.survival.binary_tasks import BinaryData, run_binary_task
 from imrad.survival.frozen_binary import FrozenBinary
 from imrad.survival.fusion import _aligned, _refuse_in_sample
 from imrad.survival.fusion_tasks import IMRAD, Task
+from imrad.survival.prepared import check_prepared, prepared_model
 
 __all__ = ["BinaryFusion", "BinaryResult", "ExternalResult"]
 
@@ -79,6 +81,8 @@ class BinaryResult:
         patient, model, feature, value, contribution, kind (linear: of the log odds; forest: of the votes).
     multivariable : DataFrame
         The plain logistic regressions with the cut-points of columns that are cut.
+    funnel : DataFrame
+        model, fold, block, order, step, n_in, n_out.
     matched_pair : DataFrame
         Two patients alike in the block Clinical and unlike in outcome.
     indices : DataFrame
@@ -114,6 +118,7 @@ class BinaryResult:
     explanations: pd.DataFrame
     multivariable: pd.DataFrame
     matched_pair: pd.DataFrame
+    funnel: pd.DataFrame
     indices: pd.DataFrame
     calibration: pd.DataFrame
     net_benefit: pd.DataFrame
@@ -128,7 +133,9 @@ class BinaryResult:
         """Return every table by name."""
         return {name: value for name, value in vars(self).items() if isinstance(value, pd.DataFrame)}
 
-    def external(self, y: pd.Series[Any], blocks: Mapping[str, pd.DataFrame]) -> ExternalResult:
+    def external(
+        self, y: pd.Series[Any], blocks: Mapping[str, pd.DataFrame], sides: Mapping[str, Any] | None = None
+    ) -> ExternalResult:
         """Apply the final models to new patients and compare them by DeLong's test.
 
         Parameters
@@ -138,6 +145,8 @@ class BinaryResult:
         blocks : mapping of str to DataFrame
             As in :meth:`BinaryFusion.run`; ``ImRad`` may be given here as a table (columns
             ``Rad-<target>``), made by frozen phenotype models for these new patients.
+        sides : mapping, optional
+            Side tables of the preparation for the new patients.
 
         Raises
         ------
@@ -155,7 +164,7 @@ class BinaryResult:
         outcome = binary_outcome(y.to_numpy())
         tables = {name: _aligned(table, patients) for name, table in blocks.items()}
         found = {
-            name: FrozenBinary(plain).probability(tables)
+            name: FrozenBinary(plain).probability(tables, sides)
             for name, plain in self.final.items()
             if all(block in tables for block in plain["blocks"])
         }
@@ -195,6 +204,8 @@ class BinaryFusion:
     store : Store, optional
         Where finished fits are kept for resuming.
     progress : callable, optional
+    prepare : sequence of Step or (str, transformer)
+        Steps on the columns of the block Rad, in order, fitted in every fold.
 
     Notes
     -----
@@ -214,6 +225,7 @@ class BinaryFusion:
         cluster: str | None = None,
         store: Store | None = None,
         progress: Progress | None = None,
+        prepare: Sequence[Step | tuple[str, Any]] = (),
     ) -> None:
         chosen = DEFAULT_BINARY_MODELS if models is None else models
         self.models = tuple(replace(model, seed=seed) for model in chosen)
@@ -224,6 +236,7 @@ class BinaryFusion:
         self.cluster = cluster
         self.store = store
         self.progress = progress
+        self.prepare = tuple(prepare)
         if len({model.name for model in self.models}) != len(self.models):
             message = f"two models have the same name: {[model.name for model in self.models]}"
             raise ConfigError(message)
@@ -237,6 +250,7 @@ class BinaryFusion:
         *,
         subgroups: pd.DataFrame | None = None,
         question: tuple[str, str] | None = None,
+        sides: Mapping[str, Any] | None = None,
     ) -> BinaryResult:
         """Fit and compare all models.
 
@@ -254,6 +268,8 @@ class BinaryFusion:
         question : tuple of str, optional
             The two models whose difference in AUC is the verdict, candidate and reference; by default
             Clinical+ImRad (else Clinical+Rad) and Clinical.
+        sides : mapping of str to (Series or DataFrame), optional
+            Side tables of the preparation, indexed by patient.
 
         Raises
         ------
@@ -269,6 +285,10 @@ class BinaryFusion:
         _refuse_in_sample(blocks, phenotype)
         tables = {name: _aligned(table, patients) for name, table in blocks.items()}
         runnable, skipped = self._runnable(tables, phenotype)
+        preparation = Preparation(self.prepare, sides)
+        if len(preparation) and "Rad" in tables:
+            runnable = tuple(prepared_model(model, preparation) for model in runnable)
+            check_prepared(preparation, tables["Rad"], outcome, usable, splits, self.endpoint, self.seed)
         unknown = [name for name in question or () if name not in {model.name for model in self.models}]
         if unknown:
             message = f"the verdict names the model {unknown[0]}; models are {[model.name for model in self.models]}"
@@ -281,13 +301,15 @@ class BinaryFusion:
         _require_feasible(data)
         tasks = self._tasks(data)
         fingerprint = self._fingerprint(data)
+        # Nothing names a user's own step for sure.
+        store = self.store if preparation.key else None
         done = map_tasks(
             partial(run_binary_task, data),
             tasks,
             key=partial(_key, fingerprint),
             workers=self.workers,
             cluster=self.cluster,
-            store=self.store,
+            store=store,
             progress=self.progress,
             label=f"models ({self.endpoint})",
         )

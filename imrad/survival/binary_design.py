@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pandas as pd
 
 from imrad.evaluation.outcomes import BoolArray, FloatArray
+from imrad.evaluation.preparation import FittedPreparation
 from imrad.evaluation.roc import youden
 from imrad.survival.design import BlockCoding
 from imrad.survival.rank_kernel import order_codes, rank_sum_p
@@ -39,7 +40,11 @@ class Rows:
     @classmethod
     def of(cls, tables: Mapping[str, pd.DataFrame], model: BinaryModel) -> Rows:
         """Rank the columns of the blocks that the model screens."""
-        screened = [name for name in model.blocks if name in model.screening and _numeric(tables[name])]
+        screened = [
+            name
+            for name in model.blocks
+            if name in model.screening and name not in model.prepare and _numeric(tables[name])
+        ]
         return cls(tables, {name: order_codes(_finite(tables[name])) for name in screened})
 
     def take(self, rows: IntArray) -> Rows:
@@ -75,6 +80,12 @@ class Design:
         Columns without penalty.
     cuts : ndarray
         Cut-point of each column, above which it is 1 and else 0; NaN where it is not cut.
+    prepared : dict of str to FittedPreparation
+        Steps before the coding of a block.
+    sides : dict of str to mapping
+        Side tables of those steps; they stay here.
+    funnel : dict of str to list of dict
+        Columns that went into and came out of each step, of blocks that are prepared or screened.
     """
 
     codings: dict[str, BlockCoding]
@@ -83,6 +94,9 @@ class Design:
     block: list[str]
     free: BoolArray
     cuts: FloatArray
+    prepared: dict[str, FittedPreparation] = field(default_factory=dict)
+    sides: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    funnel: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
     @classmethod
     def learn(cls, model: BinaryModel, rows: Rows, y: BoolArray, blocks: tuple[str, ...] | None = None) -> Design:
@@ -92,30 +106,44 @@ class Design:
         names: list[str] = []
         block: list[str] = []
         cuts: list[float] = []
+        prepared: dict[str, FittedPreparation] = {}
+        funnel: dict[str, list[dict[str, Any]]] = {}
         for name in model.blocks if blocks is None else blocks:
-            table, rule = rows.tables[name], model.screening.get(name)
-            if rule is not None and name in rows.codes:
+            table, rule, codes = rows.tables[name], model.screening.get(name), rows.codes.get(name)
+            steps = [{"step": "extracted", "n_in": table.shape[1], "n_out": table.shape[1]}]
+            if name in model.prepare:
+                found = model.prepare[name].fit(table, y)
+                table = found.transform(table, model.prepare[name].sides)
+                prepared[name], steps, codes = found, found.funnel(), None
+            if rule is not None and _numeric(table) and name not in model.unpenalised:
                 # Only what passes is coded: medians of a thousand columns are not free.
-                table = table.iloc[:, _passed(rank_sum_p(rows.codes[name], y), rule)]
-                rule = None
+                passed = _passed(rank_sum_p(order_codes(_finite(table)) if codes is None else codes, y), rule)
+                steps.append({"step": "rank sum", "n_in": table.shape[1], "n_out": len(passed)})
+                table, rule = table.iloc[:, passed], None
             coding = BlockCoding.learn(table)
             matrix = coding.apply(table)
             at = [_cut(y, matrix[:, j]) if item in model.cuts else np.nan for j, item in enumerate(coding.names)]
             columns = np.arange(len(coding.names))
             if rule is not None:
                 columns = _passed(rank_sum_p(order_codes(_cut_columns(matrix, np.array(at))), y), rule)
-            codings[name], kept[name] = coding, columns
+                steps.append({"step": "rank sum", "n_in": len(coding.names), "n_out": len(columns)})
+            codings[name], kept[name], funnel[name] = coding, columns, steps
+            if name in prepared:
+                prepared[name] = prepared[name].narrowed([column.name for column in coding.columns])
             names += [coding.names[j] for j in columns]
             block += [name] * len(columns)
             cuts += [at[j] for j in columns]
         free = np.array([name in model.unpenalised for name in block], dtype=bool)
-        return cls(codings, kept, names, block, free, np.array(cuts, dtype=float))
+        sides: dict[str, Mapping[str, Any]] = {name: model.prepare[name].sides for name in prepared}
+        return cls(codings, kept, names, block, free, np.array(cuts, dtype=float), prepared, sides, funnel)
 
     def apply(self, tables: Mapping[str, pd.DataFrame]) -> FloatArray:
         """Return the coded matrix of patients, shape (n_patients, n_columns)."""
         parts = []
         for name, coding in self.codings.items():
             table, wanted = tables[name], [column.name for column in coding.columns]
+            if name in self.prepared:
+                table = self.prepared[name].transform(table, self.sides.get(name))
             # Thirty of a thousand columns are taken before anything looks at all of them.
             part = coding.apply(table[wanted] if table.shape[1] > len(wanted) else table)
             parts.append(part[:, self.kept[name]])
@@ -137,15 +165,54 @@ class Design:
             [self.block[j] for j in at],
             self.free[at],
             self.cuts[at],
+            self.prepared,
+            self.sides,
+            self.funnel,
         )
 
     def to_plain(self) -> dict[str, Any]:
-        """Return coding, used columns and cut-points as plain values."""
+        """Return steps, coding, used columns and cut-points as plain values."""
         return {
+            "prepare": {name: part.to_plain() for name, part in self.prepared.items()},
             "coding": {name: coding.to_plain() for name, coding in self.codings.items()},
             "columns": {name: [int(j) for j in kept] for name, kept in self.kept.items()},
             "cuts": self.cuts,
         }
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> Self:
+        """Rebuild a design from :meth:`to_plain`; side tables come with the patients it is applied to."""
+        codings = {str(name): BlockCoding.from_plain(part) for name, part in plain["coding"].items()}
+        kept = {name: np.asarray(plain["columns"][name], dtype=np.intp) for name in codings}
+        names = [codings[name].names[j] for name in codings for j in kept[name]]
+        block = [name for name in codings for _ in kept[name]]
+        prepared = {str(name): FittedPreparation.from_plain(part) for name, part in plain["prepare"].items()}
+        cuts = np.asarray(plain["cuts"], dtype=float)
+        return cls(codings, kept, names, block, np.zeros(len(names), dtype=bool), cuts, prepared)
+
+    def with_sides(self, sides: Mapping[str, Any]) -> Design:
+        """Return the design with the side tables of other patients."""
+        return replace(self, sides=dict.fromkeys(self.prepared, sides))
+
+    def raw_columns(self, block: str) -> list[tuple[str, str]]:
+        """Return name and kind (``number``, ``ordered`` or ``classes``) of every raw column of a block."""
+        if block in self.prepared:
+            return [(name, "number") for name in self.prepared[block].inputs]
+        return [(column.name, column.kind) for column in self.codings[block].columns]
+
+    def behind(self) -> list[tuple[str, list[str]]]:
+        """Return the block of every used column, and the raw columns that it is made of."""
+        out: list[tuple[str, list[str]]] = []
+        for name, coding in self.codings.items():
+            raw = [
+                column.name
+                for column in coding.columns
+                for _ in range(len(column.levels) if column.kind == "classes" else 1)
+            ]
+            for j in self.kept[name]:
+                steps = self.prepared.get(name)
+                out.append((name, [raw[j]] if steps is None else list(steps.narrowed([raw[j]]).inputs)))
+        return out
 
 
 def _passed(p: FloatArray, rule: float) -> IntArray:

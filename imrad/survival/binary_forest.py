@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -13,7 +13,7 @@ from scipy import special
 
 from imrad.evaluation.outcomes import BoolArray, FloatArray
 from imrad.seeds import generator
-from imrad.survival.design import BlockCoding
+from imrad.survival.binary_design import Design
 
 if TYPE_CHECKING:
     from imrad.survival.binary_design import Rows
@@ -71,14 +71,15 @@ class FittedForest:
 
     Attributes
     ----------
-    codings : dict of str to BlockCoding
+    design : Design
+        How the blocks become columns.
     components : Components
     trees : dict of str to ndarray
         Nodes of all trees, one after another: left, right, feature, threshold, share (of outcome 1), weight
         (of training patients); and where each tree starts.
     """
 
-    codings: dict[str, BlockCoding]
+    design: Design
     components: Components
     trees: dict[str, np.ndarray[Any, Any]]
 
@@ -87,11 +88,11 @@ class FittedForest:
         """Names of what the trees split on."""
         if len(self.components.axes):
             return [f"PC{number + 1}" for number in range(len(self.components.axes))]
-        return [name for coding in self.codings.values() for name in coding.names]
+        return self.design.names
 
     def matrix(self, tables: Mapping[str, pd.DataFrame]) -> FloatArray:
         """Return what the trees split on, shape (n_patients, n_inputs)."""
-        return self.components.apply(_stacked(self.codings, tables))
+        return self.components.apply(self.design.apply(tables))
 
     def value(self, tables: Mapping[str, pd.DataFrame]) -> FloatArray:
         """Return the log odds of the mean share of outcome 1 in the leaves."""
@@ -151,8 +152,7 @@ class FittedForest:
         """Return all that prediction needs, as plain values and arrays."""
         return {
             "kind": "forest",
-            "blocks": list(self.codings),
-            "coding": {name: coding.to_plain() for name, coding in self.codings.items()},
+            **self.design.to_plain(),
             "mean": self.components.mean,
             "scale": self.components.scale,
             "axes": self.components.axes,
@@ -165,23 +165,18 @@ class FittedForest:
         """Rebuild a forest from :meth:`to_plain`."""
         parts = (np.asarray(plain[name], dtype=float) for name in ("mean", "scale", "axes", "explained"))
         return cls(
-            {str(name): BlockCoding.from_plain(plain["coding"][name]) for name in plain["blocks"]},
+            Design.from_plain(plain),
             Components(*parts),
             {name: np.asarray(plain[name]) for name in _ARRAYS},
         )
-
-
-def _stacked(codings: Mapping[str, BlockCoding], tables: Mapping[str, pd.DataFrame]) -> FloatArray:
-    # Sums, and so the last bits, depend on the order in memory: it is always the same.
-    return np.ascontiguousarray(np.column_stack([coding.apply(tables[name]) for name, coding in codings.items()]))
 
 
 def fit_forest(model: BinaryModel, rows: Rows, y: BoolArray) -> FittedForest:
     """Fit components and a forest on training rows."""
     from sklearn.ensemble import RandomForestClassifier
 
-    codings = {name: BlockCoding.learn(rows.tables[name]) for name in model.blocks}
-    x = _stacked(codings, rows.tables)
+    design = Design.learn(replace(model, screening={}), rows, y)
+    x = design.apply(rows.tables)
     components = Components.learn(x, model.components)
     seed = int(generator(model.seed, "binary/forest", model.name).integers(2**31 - 1))
     forest = RandomForestClassifier(n_estimators=TREES, min_samples_leaf=LEAST_LEAF, random_state=seed, n_jobs=1)
@@ -199,4 +194,4 @@ def fit_forest(model: BinaryModel, rows: Rows, y: BoolArray) -> FittedForest:
         "weight": np.concatenate([tree.weighted_n_node_samples for tree in grown]),
         "start": np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64),
     }
-    return FittedForest(codings, components, trees)
+    return FittedForest(design, components, trees)

@@ -12,6 +12,7 @@ from scipy import special
 
 from imrad.evaluation.logistic import fit_logistic
 from imrad.evaluation.outcomes import FloatArray
+from imrad.evaluation.preparation import Preparation
 from imrad.exceptions import ConfigError, FitError
 from imrad.survival.binary_design import Design, Rows
 from imrad.survival.binary_forest import FittedForest, fit_forest
@@ -57,6 +58,8 @@ class BinaryModel:
         Principal components of the blocks that a forest grows on; 0 for the columns themselves.
     cuts : tuple of str
         Columns that are cut at Youden's point of the training rows.
+    prepare : mapping of str to Preparation
+        Steps before the coding of a block, fitted on the training rows, in inner folds too.
     seed : int
         Of a forest.
     """
@@ -72,6 +75,7 @@ class BinaryModel:
     combine: bool = False
     components: int = 0
     cuts: tuple[str, ...] = ()
+    prepare: Mapping[str, Preparation] = field(default_factory=dict)
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -192,6 +196,24 @@ class FittedBinaryModel:
             "penalty": self.penalty,
             "score": {} if self.score is None else self.score.to_plain(),
         }
+
+    def funnel(self) -> list[dict[str, Any]]:
+        """Return block, step, n_in and n_out of every step from raw columns to coefficients."""
+        rows = [{"block": block} | row for block, steps in self.design.funnel.items() for row in steps]
+        if isinstance(self.score, FittedForest):
+            rows += [{"block": block} | row for block, steps in self.score.design.funnel.items() for row in steps]
+            inputs = len(self.score.inputs)
+            rows.append({"block": self.block[-1], "step": "forest", "n_in": len(self.score.design.names)})
+            return [*rows[:-1], rows[-1] | {"n_out": inputs}]
+        if self.score is not None:
+            return rows + self.score.funnel()
+        for block in dict.fromkeys(self.design.block) if self.model.penalised else ():
+            mine = np.array([name == block for name in self.design.block])
+            used = int((self.coef[mine] != 0).sum())
+            left = self.design.funnel.get(block, [])
+            rows.append({"block": block, "step": "lasso" if self.choice is not None else self.model.estimator})
+            rows[-1] |= {"n_in": left[-1]["n_out"] if left else int(mine.sum()), "n_out": used}
+        return rows
 
 
 def score_name(model: BinaryModel) -> str:

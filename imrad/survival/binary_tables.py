@@ -114,6 +114,7 @@ def summarise_binary(done: FinishedBinary) -> dict[str, Any]:
         "subgroups": views.subgroups(done),
         "explanations": views.explanations(done),
         "multivariable": views.multivariable(done, coefficients),
+        "funnel": views.funnel(done),
         "matched_pair": views.matched_pair(done, done.data.matched_on, done.question[0]),
         "indices": _index_table(done),
         "calibration": _calibration(done),

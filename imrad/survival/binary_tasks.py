@@ -133,6 +133,9 @@ def _canary(data: BinaryData, task: Task) -> dict[str, Any]:
     for name in model.blocks:
         if name != IMRAD:
             tables[name] = _with_noise(tables[name], held, rng)
+    patients = [data.patients[row] for row in fold.test]
+    other = {name: part.replaced(patients, data.seed) for name, part in model.prepare.items()}
+    model = replace(model, prepare=other)
     probe = replace(data, outcome=outcome, tables=tables)
     train = probe.blocks(model, fold.train)
     if IMRAD in model.blocks:
@@ -209,13 +212,18 @@ def _bootstrap(data: BinaryData, task: Task) -> dict[str, Any]:
     }
     out["left_out"] = np.full(n, np.nan)
     ranked = Rows.of(tables, model)
+    whole, own = tables, model
     drawn = resample_indices(len(rows), n, seed=data.seed, name="binary/bootstrap", first=task.first)
     for number, chosen in enumerate(drawn):
         # Copies of one patient share a fold, or the penalty would be chosen on seen patients.
         unique = np.unique(chosen)
         share = balanced_folds(y[unique], folds, data.seed, "binary/bootstrap", task.first + number)
         try:
-            fitted = fit_binary_model(model, ranked.take(chosen), y[chosen], share[np.searchsorted(unique, chosen)])
+            if model.prepare:
+                # Steps that look at no outcome are fitted once a resample; the others in its inner folds too.
+                tables, own = _prepared(model, whole, chosen)
+                ranked = Rows.of(tables, own)
+            fitted = fit_binary_model(own, ranked.take(chosen), y[chosen], share[np.searchsorted(unique, chosen)])
         except FitError:
             continue
         probability = fitted.probability(tables)
@@ -231,6 +239,21 @@ def _bootstrap(data: BinaryData, task: Task) -> dict[str, Any]:
     return out | {"ledger": ledger.to_plain()}
 
 
+def _prepared(
+    model: BinaryModel, tables: dict[str, pd.DataFrame], chosen: IntArray
+) -> tuple[dict[str, pd.DataFrame], BinaryModel]:
+    """Return blocks after the steps that serve any outcome, fitted on some rows, and the model with the rest."""
+    out, left = dict(tables), {}
+    for name, steps in model.prepare.items():
+        if name not in tables:
+            continue
+        if len(steps.shared):
+            out[name] = steps.shared.fit(tables[name].iloc[chosen]).transform(tables[name], steps.sides)
+        if len(steps.own):
+            left[name] = steps.own
+    return out, replace(model, prepare=left)
+
+
 def _fit(
     data: BinaryData,
     model: BinaryModel,
@@ -243,6 +266,8 @@ def _fit(
     step = f"{data.endpoint}/{model.name}"
     (y,) = ledger.rows(rows, data.outcome, stage="survival", step=f"{step}/{model.estimator}", fold=fold)
     ledger.record(stage="survival", step=f"{step}/coding", fold=fold, rows=rows)
+    for steps in model.prepare.values():
+        steps.record(ledger, stage="survival", step=step, fold=fold, rows=rows)
     if any(name in model.screening for name in model.blocks):
         ledger.record(stage="survival", step=f"{step}/screening", fold=fold, rows=rows)
     if model.penalised:
@@ -250,6 +275,8 @@ def _fit(
             # On the whole cohort the penalty is chosen in the outer folds of the first repeat.
             where = f"{fold}/i{number}" if fold != "all" else "all"
             ledger.record(stage="survival", step=f"{step}/penalty", fold=where, rows=rows[label != number])
+            for steps in model.prepare.values():
+                steps.record(ledger, stage="survival", step=step, fold=where, rows=rows[label != number])
     if model.scored or model.estimator == "svm":
         _record_scores(data, model, step, rows, label, fold, ledger)
     if IMRAD in model.blocks and data.phenotype is not None:
@@ -311,5 +338,6 @@ def _described(fitted: FittedBinaryModel) -> dict[str, Any]:
         "intercept": fitted.intercept,
         "se": np.full(len(fitted.coef), np.nan) if fitted.se is None else fitted.se,
         "penalty": fitted.penalty,
+        "funnel": fitted.funnel(),
         "notes": list(dict.fromkeys(fitted.notes)),
     }

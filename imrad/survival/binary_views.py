@@ -15,7 +15,7 @@ from imrad.evaluation.two_group import ks_two_sample
 if TYPE_CHECKING:
     from imrad.survival.binary_tables import FinishedBinary
 
-__all__ = ["explanations", "matched_pair", "multivariable", "operating", "roc", "score_histogram", "score_ks"]
+__all__ = ["explanations", "funnel", "matched_pair", "multivariable", "operating", "roc", "score_histogram", "score_ks"]
 
 BINS = 20
 
@@ -146,6 +146,18 @@ def explanations(done: FinishedBinary) -> pd.DataFrame:
     columns = ["patient", "model", "feature", "value", "contribution", "kind"]
     parts = [part for part in parts if len(part)]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+
+
+def funnel(done: FinishedBinary) -> pd.DataFrame:
+    """Return how many columns each step was given and kept, by model, block, outer fold and finally (``all``)."""
+    parts = []
+    for task, found in done.results.items():
+        if task.kind in ("outer", "all") and found.get("funnel"):
+            table = pd.DataFrame(found["funnel"])
+            table["order"] = table.groupby("block").cumcount()
+            parts.append(table.assign(model=task.model, fold="all" if task.kind == "all" else task.fold))
+    columns = ["model", "fold", "block", "order", "step", "n_in", "n_out"]
+    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
 
 
 def matched_pair(done: FinishedBinary, block: str, model: str) -> pd.DataFrame:

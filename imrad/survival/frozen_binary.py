@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,10 +12,9 @@ import pandas as pd
 from scipy import special
 
 from imrad.evaluation.outcomes import FloatArray
-from imrad.exceptions import BundleError
+from imrad.exceptions import BundleError, FitError
 from imrad.survival.binary_design import Design
 from imrad.survival.binary_forest import FittedForest
-from imrad.survival.design import BlockCoding
 
 __all__ = ["FrozenBinary"]
 
@@ -59,11 +60,13 @@ class FrozenBinary:
     def columns(self, block: str) -> list[tuple[str, str]]:
         """Return name and kind (``number``, ``ordered`` or ``classes``) of every raw column of a block."""
         found: dict[str, str] = {}
-        for coding in self._linear.codings(block):
-            found |= {column.name: column.kind for column in coding.columns}
+        for design in self._linear.designs():
+            found |= dict(design.raw_columns(block)) if block in design.codings else {}
         return list(found.items())
 
-    def linear_predictor(self, tables: Mapping[str, pd.DataFrame]) -> FloatArray:
+    def linear_predictor(
+        self, tables: Mapping[str, pd.DataFrame], sides: Mapping[str, Any] | None = None
+    ) -> FloatArray:
         """Return log odds; single missing values take the training median.
 
         Parameters
@@ -71,6 +74,8 @@ class FrozenBinary:
         tables : mapping of str to DataFrame
             Patients x columns of each block, rows in the same order. Columns that have no part in
             the probability may be absent.
+        sides : mapping, optional
+            Side tables of the preparation by name, such as sites, indexed by patient.
 
         Raises
         ------
@@ -91,23 +96,22 @@ class FrozenBinary:
         for block in self.blocks:
             table = tables[block] if block in tables else pd.DataFrame(index=range(n_patients))
             whole[block] = table.reindex(columns=[name for name, _ in self.columns(block)])
-        return self._linear.value(whole)
+        try:
+            return self._linear.with_sides(sides or {}).value(whole)
+        except FitError as error:
+            message = f"the model {self.name} cannot be applied: {error}"
+            raise BundleError(message) from error
 
-    def probability(self, tables: Mapping[str, pd.DataFrame]) -> FloatArray:
+    def probability(self, tables: Mapping[str, pd.DataFrame], sides: Mapping[str, Any] | None = None) -> FloatArray:
         """Return predicted probabilities of outcome 1; parameters as for :meth:`linear_predictor`."""
-        return np.asarray(special.expit(self.linear_predictor(tables)))
+        return np.asarray(special.expit(self.linear_predictor(tables, sides)))
 
 
 class _Linear:
     """Coded columns, and perhaps a score, times coefficients."""
 
     def __init__(self, plain: Mapping[str, Any]) -> None:
-        codings = {str(name): BlockCoding.from_plain(part) for name, part in plain["coding"].items()}
-        kept = {name: np.asarray(plain["columns"][name], dtype=np.intp) for name in codings}
-        names = [codings[name].names[j] for name in codings for j in kept[name]]
-        block = [name for name in codings for _ in kept[name]]
-        cuts = np.asarray(plain["cuts"], dtype=float)
-        self.design = Design(codings, kept, names, block, np.zeros(len(names), dtype=bool), cuts)
+        self.design = Design.from_plain(plain)
         self.coef = np.asarray(plain["coef"], dtype=float)
         self.intercept = float(plain["intercept"])
         score = plain["score"]
@@ -121,32 +125,31 @@ class _Linear:
             matrix = np.column_stack([matrix, self.score.value(tables)])
         return np.asarray(self.intercept + matrix @ self.coef)
 
-    def codings(self, block: str) -> list[BlockCoding]:
-        found = [self.design.codings[block]] if block in self.design.codings else []
+    def with_sides(self, sides: Mapping[str, Any]) -> _Linear:
+        out = copy(self)
+        out.design = self.design.with_sides(sides)
         if isinstance(self.score, FittedForest):
-            found += [self.score.codings[block]] if block in self.score.codings else []
+            out.score = replace(self.score, design=self.score.design.with_sides(sides))
         elif self.score is not None:
-            found += self.score.codings(block)
-        return found
+            out.score = self.score.with_sides(sides)
+        return out
+
+    def designs(self) -> list[Design]:
+        if isinstance(self.score, FittedForest):
+            return [self.design, self.score.design]
+        return [self.design, *(self.score.designs() if self.score is not None else [])]
 
     def needed(self) -> list[tuple[str, str]]:
         """Return block and raw column of everything with a coefficient."""
-        raw = {
-            name: [
-                column.name
-                for column in coding.columns
-                for _ in range(len(column.levels) if column.kind == "classes" else 1)
-            ]
-            for name, coding in self.design.codings.items()
-        }
-        columns = [(name, raw[name][j]) for name, kept in self.design.kept.items() for j in kept]
-        found = [pair for pair, weight in zip(columns, self.coef, strict=False) if weight != 0]
+        pairs = [
+            (block, column)
+            for (block, columns), weight in zip(self.design.behind(), self.coef, strict=False)
+            if weight != 0
+            for column in columns
+        ]
         if self.score is None or self.coef[-1] == 0:
-            return found
+            return pairs
         if isinstance(self.score, FittedForest):
-            return found + [(name, item) for name, part in self.score.codings.items() for item in _raw_columns(part)]
-        return found + self.score.needed()
-
-
-def _raw_columns(coding: BlockCoding) -> list[str]:
-    return [column.name for column in coding.columns]
+            design = self.score.design
+            return pairs + [(name, column) for name in design.codings for column, _ in design.raw_columns(name)]
+        return pairs + self.score.needed()

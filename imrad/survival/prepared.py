@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,7 @@ from imrad.evaluation.inspection import inspect_parts
 from imrad.evaluation.outcomes import BoolArray, FloatArray
 from imrad.evaluation.preparation import Preparation, check_preparation
 from imrad.exceptions import FitError
+from imrad.survival.binary_models import BinaryModel
 from imrad.survival.models import BlockModel
 
 if TYPE_CHECKING:
@@ -24,7 +25,10 @@ __all__ = ["check_prepared", "funnel", "prepared_model"]
 BLOCK = "Rad"
 
 
-def prepared_model(model: BlockModel, preparation: Preparation) -> BlockModel:
+M = TypeVar("M", BlockModel, BinaryModel)
+
+
+def prepared_model(model: M, preparation: Preparation) -> M:
     """Return the model with the steps before its block Rad; a choice by outcome replaces its screening."""
     if BLOCK not in model.blocks or BLOCK in model.prepare:
         return model
@@ -37,7 +41,7 @@ def prepared_model(model: BlockModel, preparation: Preparation) -> BlockModel:
 def check_prepared(
     preparation: Preparation,
     table: pd.DataFrame,
-    y: tuple[FloatArray, BoolArray],
+    y: tuple[FloatArray, BoolArray] | BoolArray,
     usable: BoolArray,
     splits: SplitTable,
     endpoint: str,
@@ -50,11 +54,12 @@ def check_prepared(
     LeakError
         Naming the step.
     """
-    times = pd.DataFrame({"time": y[0], "event": y[1].astype(float)}, index=table.index)
-    inspect_parts(preparation.parts, table.to_numpy(dtype=float, na_value=np.nan), times)
+    parts = y if isinstance(y, tuple) else (y,)
+    outcomes = pd.DataFrame({f"outcome {k}": part.astype(float) for k, part in enumerate(parts)}, index=table.index)
+    inspect_parts(preparation.parts, table.to_numpy(dtype=float, na_value=np.nan), outcomes)
     fold = next(iter(splits.outer(splits.repeats[0])))
     train = fold.train[usable[fold.train]]
-    outcome = (y[0][train], y[1][train])
+    outcome = (y[0][train], y[1][train]) if isinstance(y, tuple) else y[train]
     step = f"{endpoint}/{BLOCK}"
     # A step that cannot be fitted is told by the models that need it; the others go on.
     with suppress(FitError):

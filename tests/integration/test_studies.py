@@ -64,6 +64,9 @@ def test_response_to_checkpoint_inhibitors(tmp_path):
     assert {"nlr", "plr", "cavity"} <= set(univariable.index)
     multivariable = run.read("response/response/multivariable.csv")
     assert set(multivariable["model"]) == {"Clinical", "Volume"}
+    funnel = run.read("response/response/funnel.csv").query("model == 'Rad (SVM)' and fold == 'all'")
+    assert list(funnel["step"]) == ["extracted", "icc", "rank sum", "lasso"]
+    assert funnel["n_out"].is_monotonic_decreasing
     external = run.read("response/response/external.csv")
     assert set(external["cohort"]) == {"hospital_B"}
     assert external["auc"].between(0, 1).all()

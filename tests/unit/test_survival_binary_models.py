@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.decomposition import PCA
 from sklearn.ensemble import RandomForestClassifier
 
 from imrad import content
@@ -135,6 +136,33 @@ def test_a_question_needs_its_models():
         BinaryFusion(MODELS[:2], n_bootstrap=0).run(
             pd.Series(y.astype(float), index=patients), tables, splits, question=("other", "plain")
         )
+
+
+def test_a_prepared_block_travels_and_its_leak_is_caught(tmp_path):
+    y, tables = make()
+    patients = [f"P{number:02d}" for number in range(len(y))]
+    splits = draw_splits(patients, y, seed=0, n_outer=4, n_inner=4)
+    tables = {name: table.set_axis(patients) for name, table in tables.items()}
+    outcome = pd.Series(y.astype(float), index=patients)
+    fusion = BinaryFusion([MODELS[3], MODELS[-1]], n_bootstrap=2, prepare=[("pca", PCA(5, svd_solver="full"))])
+    result = fusion.run(outcome, tables, splits)
+    steps = result.funnel.query("model == 'machine' and fold == 'all'")
+    assert list(steps["step"]) == ["extracted", "pca", "rank sum", "lasso"]
+    assert steps["n_out"].iloc[1] == 5
+    assert result.models.set_index("model").loc["machine", "n_resamples"] == 2
+    assert (result.ledger.frame()["step"] == "response/machine/prepare:pca").any()
+    for name, plain in result.final.items():
+        content.save(tmp_path / "model.zip", plain)
+        found = FrozenBinary(content.load(tmp_path / "model.zip"))
+        assert len(found.needed["Rad"]) == 50
+        assert found.probability(tables).std() > 0, name
+
+    class Knowing(PCA):
+        def fit(self, X, y=None):
+            return super().fit(tables["Rad"].fillna(0).to_numpy())
+
+    with pytest.raises(LeakError, match="prepare:knowing"):
+        BinaryFusion([MODELS[1]], n_bootstrap=0, prepare=[("knowing", Knowing(5))]).run(outcome, tables, splits)
 
 
 def test_refused_settings():
