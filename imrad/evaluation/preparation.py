@@ -321,13 +321,14 @@ class Preparation:
 
     def _fit(self, X: pd.DataFrame, y: Any) -> FittedPreparation:
         inputs: Names = tuple(map(str, X.columns))
-        values = X.to_numpy(dtype=float, na_value=np.nan)
+        # Sums, and so the last bits, depend on the order in memory: it is always the same.
+        values = np.ascontiguousarray(X.to_numpy(dtype=float, na_value=np.nan))
         names, filled = inputs, False
         steps: list[tuple[str, PlainStep]] = []
         for step in self.steps:
             if not filled and not get_tags(step.transformer).input_tags.allow_nan:
                 fill = Impute(names, names, _medians(values))
-                values, filled = fill.apply(values, {}), True
+                values, filled = np.ascontiguousarray(fill.apply(values, {})), True
                 steps.append((IMPUTE, fill))
             model = clone(step.transformer)
             table = pd.DataFrame(values, index=X.index, columns=list(names))
@@ -337,7 +338,7 @@ class Preparation:
                 if len(plain.names) == 0:
                     message = f"it keeps none of {len(names)} features; loosen its threshold or leave it out"
                     raise FitError(message)
-                values = plain.apply(values, _rows_of(step.transform_with, self.sides, X.index))
+                values = np.ascontiguousarray(plain.apply(values, _rows_of(step.transform_with, self.sides, X.index)))
             except FitError as error:
                 message = f"preparation step {step.name} ({len(X)} training rows): {error}"
                 raise type(error)(message) from error

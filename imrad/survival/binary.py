@@ -283,7 +283,7 @@ class BinaryFusion:
         patients = splits.patients
         outcome, usable = _outcome(y, patients)
         _refuse_in_sample(blocks, phenotype)
-        tables = {name: _aligned(table, patients) for name, table in blocks.items()}
+        tables = {name: _in_one_order(_aligned(table, patients)) for name, table in blocks.items()}
         runnable, skipped = self._runnable(tables, phenotype)
         preparation = Preparation(self.prepare, sides)
         if len(preparation) and "Rad" in tables:
@@ -369,6 +369,14 @@ class BinaryFusion:
                 "version": 2,
             }
         )
+
+
+def _in_one_order(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table of numbers laid out row by row: sums, and so the last bits, depend on the order in memory."""
+    if not table.shape[1] or not all(pd.api.types.is_numeric_dtype(kind) for kind in set(table.dtypes)):
+        return table
+    values = np.ascontiguousarray(table.to_numpy(dtype=float, na_value=np.nan))
+    return pd.DataFrame(values, index=table.index, columns=table.columns)
 
 
 def _check_canary(data: BinaryData, results: Mapping[Task, Mapping[str, Any]]) -> None:

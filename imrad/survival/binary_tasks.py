@@ -147,7 +147,7 @@ def _canary(data: BinaryData, task: Task) -> dict[str, Any]:
 def _with_noise(table: pd.DataFrame, held: BoolArray, rng: np.random.Generator) -> pd.DataFrame:
     """Return a table whose held-out rows are other numbers, or other patients' categories."""
     if all(pd.api.types.is_numeric_dtype(kind) for kind in set(table.dtypes)):
-        values = table.to_numpy(dtype=float, na_value=np.nan).copy()
+        values = np.ascontiguousarray(table.to_numpy(dtype=float, na_value=np.nan)).copy()
         values[held] = rng.normal(size=(int(held.sum()), values.shape[1])) * 1e3
         return pd.DataFrame(values, index=table.index, columns=table.columns)
     out = table.copy()
