@@ -139,6 +139,10 @@ def make_learners(
         If an engine or a classifier is unknown.
     """
     own = dict(classifiers) if isinstance(classifiers, Mapping) else {name: name for name in classifiers}
+    unknown = [name for name in ([] if isinstance(engine, str) else engine) if name not in own]
+    if unknown:
+        message = f"engine names the classifier {unknown[0]!r}, which the grid does not have; it has {', '.join(own)}"
+        raise ConfigError(message)
     out: dict[str, Learner] = {}
     for name, what in own.items():
         if what == "stacking":
@@ -149,7 +153,7 @@ def make_learners(
                 raise ConfigError(message)
             out[name] = EstimatorLearner(what)
             continue
-        wanted = engine if isinstance(engine, str) else engine.get(name, "sklearn")
+        wanted = engine if isinstance(engine, str) else engine.get(name, "imrad")
         if wanted not in ENGINES:
             message = f"unknown engine {wanted!r}; the known ones are {', '.join(ENGINES)}"
             raise ConfigError(message)
@@ -167,7 +171,7 @@ def make_learners(
 
 def make_meta(engine: str | Mapping[str, str]) -> Learner:
     """Return the stack's meta-learner: logistic regression on its bases' probabilities, C = 1."""
-    wanted = engine if isinstance(engine, str) else engine.get("stacking", "sklearn")
+    wanted = engine if isinstance(engine, str) else engine.get("stacking", "imrad")
     return _own_learners()["logistic_regression"]("founding") if wanted == "imrad" else EstimatorLearner(META)
 
 

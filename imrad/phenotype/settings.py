@@ -38,7 +38,7 @@ class PhenotypeSettings(BaseModel):
     defaults: Literal["founding", "imrad"] = Field(
         "founding", description="Named set of classifier settings: the founding study's, or saner ones."
     )
-    engine: Literal["sklearn", "imrad"] = Field("sklearn", description="Whose models: scikit-learn's or imrad's own.")
+    engine: Literal["sklearn", "imrad"] = Field("imrad", description="Whose models: imrad's own or scikit-learn's.")
     cut: str | float | dict[str, str | float] = Field(
         "median",
         description="Where targets are cut, learnt in the fold: median, zero, continuous or a number; or by target.",

@@ -39,7 +39,9 @@ def binary():
     """One grid with all learners on a target of two classes, whose cut no fold can change."""
     X, Y, splits = cohort(n=70, p=40, seed=1, strength=0.8)
     labels = (Y[["signal"]] > Y["signal"].median()).astype(float)
-    grid = PhenotypeGrid(cut=0.5, k=8, permutations=0, controls=False, ablation=False, bundles=False, seed=4)
+    grid = PhenotypeGrid(
+        cut=0.5, k=8, permutations=0, controls=False, ablation=False, bundles=False, seed=4, engine="sklearn"
+    )
     return X, labels, splits, grid, grid._plan(X, splits)
 
 
@@ -75,6 +77,21 @@ def test_every_cell_equals_a_plain_loop_and_the_stack_one_that_selects_again_in_
         meta = LogisticRegression().fit(bases[fold.train], y[fold.train])
         slow = meta.predict_proba(np.column_stack(outer))[:, 1]
         np.testing.assert_allclose(found["test"][cells[selector, "stacking"]], slow, rtol=0, atol=1e-7)
+
+
+def test_imrads_own_models_say_what_scikit_learns_say(binary):
+    from imrad.phenotype.folds import Task, fit_fold
+    from imrad.phenotype.targets import make_targets
+
+    X, labels, splits, grid, plan = binary
+    own_plan = replace(grid, engine="imrad")._plan(X, splits)
+    task = Task(make_targets(labels, 0.5)[0], next(iter(splits.outer())))
+    theirs, own = fit_fold(plan, task), fit_fold(own_plan, task)
+    apart = np.abs(own["test"] - theirs["test"]).max(axis=1)
+    most = {"random_forest": 1e-9, "naive_bayes": 1e-9, "knn": 1e-9, "svm": 1e-3, "logistic_regression": 1e-3}
+    for cell, difference in zip(plan.cells, apart, strict=True):
+        assert difference < most.get(cell[1], 0.1), cell
+    assert np.nanmean(np.abs(own["inner_auc"] - theirs["inner_auc"])) < 0.01
 
 
 def test_a_chosen_stacks_scores_of_training_rows_equal_stacks_fitted_anew_without_them(binary):
@@ -316,6 +333,7 @@ def test_missing_features_and_repeats_are_carried():
         ({"permutations": -1}, ConfigError, "whole number or 'auto'"),
         ({"null_classifiers": ("svm",), "classifiers": QUICK}, ConfigError, "must name base classifiers"),
         ({"engine": "cuda"}, ConfigError, "unknown engine 'cuda'"),
+        ({"engine": {"knnn": "sklearn"}}, ConfigError, "engine names the classifier 'knnn'"),
         ({"defaults": "mine"}, ConfigError, "unknown set of classifier defaults 'mine'"),
         ({"k": 0}, ConfigError, "keep k >= 1"),
     ],
