@@ -12,7 +12,8 @@ import pandas as pd
 
 from imrad import __version__, content
 from imrad.exceptions import BundleError, ConfigError
-from imrad.stages.exporting import open_bundle, outside_share
+from imrad.stages.exporting import open_bundle
+from imrad.stages.likeness import clinical_shift, strangers
 from imrad.stages.newcomers import measure
 from imrad.stages.preparing import sides_of
 
@@ -23,10 +24,16 @@ if TYPE_CHECKING:
     from imrad.survival.frozen import FrozenModel
     from imrad.survival.frozen_binary import FrozenBinary
 
-__all__ = ["apply", "apply_phenotypes", "block_tables", "judge_survival", "strangers"]
+__all__ = ["SMALL", "apply", "apply_phenotypes", "block_tables", "judge_survival", "stand_in"]
 
 LEAST = 10
 """Fewest patients whose aggregates may leave a hospital, and fewest at risk at a horizon that is judged."""
+
+SMALL = 5
+"""Counts below this are not written where only aggregates may leave."""
+
+MOST_ABSENT = 0.1
+"""Most of a model's features that a cohort may lack altogether; they take the training median, and are named."""
 
 MEASURED = ("Volume", "Rad")
 
@@ -123,23 +130,30 @@ def _refuse_rows(folder: Path, n_patients: int) -> None:
 def _apply(
     value: Mapping[str, Any], data: AnnData, folder: Path, *, aggregate_only: bool, recalibrate: bool
 ) -> list[str]:
-    from imrad.stages import blocks
+    from imrad.stages import blocks, responses
 
     features = blocks.features(data)
-    patients, seen = strangers(value["features"], features)
+    patients, seen = strangers(value["features"], features, value["joint"])
     sides = sides_of(data, value["levels"])
-    phenotypes, percentiles, unusable = apply_phenotypes(value["phenotypes"], features, sides)
-    sources = {"features": features, "ImRad": phenotypes}
+    middle = _medians(value["features"])
+    phenotypes, percentiles, unusable = apply_phenotypes(value["phenotypes"], features, sides, middle)
+    sources = {"features": features, "ImRad": phenotypes, "medians": middle}
+    clinical, lines = clinical_shift(value["clinical"], data, name_classes=not aggregate_only)
     n_strange = int(patients["out_of_distribution"].sum())
-    lines = [
-        f"{data.n_obs} patients; {n_strange} out of distribution (more than {value['features']['limit']:.0%} of their "
-        "features beyond the training cohort's 0.5 to 99.5 % range)"
-    ]
+    n_apart = int((patients["distance"] > value["joint"].get("limit", np.inf)).sum())
+    beyond = int((~(patients["share_outside"] <= value["features"]["limit"])).sum())
+    lines.insert(
+        0,
+        f"{data.n_obs} patients; {n_strange} out of distribution ({beyond} with more than "
+        f"{value['features']['limit']:.0%} of their features beyond the training cohort's 0.5 to 99.5 % range, "
+        f"{n_apart} farther off than 99 % of it in the features that the models use)",
+    )
     absent = seen.loc[seen["missing"] == 1, "feature"].tolist()
     if absent:
         lines.append(f"{len(absent)} features of the training cohort are missing, among them {absent[0]}")
     lines += [f"phenotype {name} not applied: {reason}" for name, reason in unusable.items()]
-    _write(folder / "feature_shift.csv", seen)
+    _write(folder / "feature_shift.csv", _without_small(seen, data.n_obs) if aggregate_only else seen)
+    _write(folder / "clinical_shift.csv", _without_small(clinical, data.n_obs) if aggregate_only else clinical)
     if not aggregate_only:
         _write(folder / "patients.csv", patients)
         if len(phenotypes.columns):
@@ -147,20 +161,21 @@ def _apply(
             long = {name: table.rename_axis("patient").reset_index() for name, table in both.items()}
             melted = [table.melt("patient", var_name="phenotype", value_name=name) for name, table in long.items()]
             _write(folder / "phenotypes.csv", melted[0].merge(melted[1], on=["patient", "phenotype"]))
-    for endpoint, part in value["endpoints"].items():
-        tables = judge_survival(endpoint, part, data, sources, value["levels"], recalibrate=recalibrate)
-        for name, table in tables.items():
-            if name != "risk" or not aggregate_only:
-                _write(folder / "external" / endpoint / f"{name}.csv", table)
-        for row in tables["models"].to_dict("records"):
-            told = f"C {row['c']:.3f} ({row['c_low']:.3f} to {row['c_high']:.3f}), O/E {row['o_over_e']:.2f}"
-            lines.append(f"{endpoint} {row['model']}: {row['reason'] or told}")
+    for kind, judge in (("endpoints", judge_survival), ("responses", responses.judge_responses)):
+        for endpoint, part in value[kind].items():
+            tables = judge(
+                *(endpoint, part, data, sources, value["levels"]), recalibrate=recalibrate, private=aggregate_only
+            )
+            for name, table in tables.items():
+                if name != "risk" or not aggregate_only:
+                    _write(folder / "external" / endpoint / f"{name}.csv", table)
+            lines += [f"{endpoint} {row['model']}: {_told(row)}" for row in tables["models"].to_dict("records")]
     summary = {
         "model": value["name"],
         "digest": content.digest(dict(value)),
         "imrad": __version__,
         "n_patients": int(data.n_obs),
-        "n_out_of_distribution": n_strange,
+        "n_out_of_distribution": f"fewer than {SMALL}" if aggregate_only and 0 < n_strange < SMALL else n_strange,
         "limit": value["features"]["limit"],
         "missing_features": absent,
         "phenotypes_not_applied": unusable,
@@ -172,47 +187,60 @@ def _apply(
     return lines
 
 
+def _told(row: Mapping[Any, Any]) -> str:
+    if row["reason"]:
+        return str(row["reason"])
+    measure, name = ("C", "c") if "c" in row else ("AUC", "auc")
+    told = (
+        f"{measure} {row[name]:.3f} ({row[f'{name}_low']:.3f} to {row[f'{name}_high']:.3f}), O/E {row['o_over_e']:.2f}"
+    )
+    return told + (f"; training medians stand for {row['imputed']}" if row.get("imputed") else "")
+
+
+def _without_small(table: pd.DataFrame, n_patients: int) -> pd.DataFrame:
+    """Leave out shares that stand for fewer than five patients, but not those of none."""
+    out = table.copy()
+    for name in out.columns.intersection(["share_below", "share_above", "share_outside", "missing"]):
+        counts = out[name].astype(float) * n_patients
+        out[name] = out[name].where((counts < 0.5) | (counts >= SMALL - 0.5))
+    return out
+
+
+def _medians(training: Mapping[str, Any]) -> pd.Series[float]:
+    middle = np.asarray(training["quantiles"])[list(training["levels"]).index(0.5)]
+    return pd.Series(middle, index=[str(name) for name in training["names"]])
+
+
+def stand_in(needed: Sequence[str], features: pd.DataFrame, medians: pd.Series[float] | None) -> pd.DataFrame:
+    """Return training medians for the few features that a whole cohort lacks; nothing where they are many.
+
+    Parameters
+    ----------
+    needed : sequence of str
+        Features that a model uses.
+    features : DataFrame
+        Patients x features of the cohort.
+    medians : Series, optional
+        Of the training cohort, by feature.
+    """
+    absent = [name for name in dict.fromkeys(needed) if name not in features.columns]
+    few = len(absent) <= MOST_ABSENT * len(set(needed))
+    known = medians is not None and all(name in medians.index for name in absent)
+    if not absent or not few or medians is None or not known:
+        return pd.DataFrame(index=features.index)
+    return pd.DataFrame({name: float(medians[name]) for name in absent}, index=features.index)
+
+
 def _write(path: Path, table: pd.DataFrame) -> None:
     with content.write_atomically(path) as temporary:
         table.to_csv(temporary, index=False, lineterminator="\n")
 
 
-def strangers(training: Mapping[str, Any], features: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return each patient's share of features beyond the training range, and each feature's shift."""
-    names = [str(name) for name in training["names"]]
-    values = features.reindex(columns=names).to_numpy(dtype=float, na_value=np.nan)
-    low, high = (np.asarray(training["quantiles"])[row] for row in (0, -1))
-    known = np.isfinite(values)
-    share = outside_share(values, low, high)
-    patients = pd.DataFrame(
-        {
-            "patient": features.index.astype(str),
-            "n_features": known.sum(axis=1),
-            "n_missing": (~known).sum(axis=1),
-            "share_outside": share,
-            # A patient of whom nothing is known is not like the others either.
-            "out_of_distribution": ~(share <= training["limit"]),
-        }
-    )
-    counts = np.maximum(known.sum(axis=0), 1)
-    mean = np.where(known.any(axis=0), np.where(known, values, 0.0).sum(axis=0) / counts, np.nan)
-    sd = np.asarray(training["sd"])
-    shift = np.divide(mean - np.asarray(training["mean"]), sd, out=np.full(len(names), np.nan), where=sd > 0)
-    table = pd.DataFrame(
-        {
-            "feature": names,
-            "missing": 1 - known.mean(axis=0),
-            "missing_training": training["missing"],
-            "share_below": (known & (values < low)).sum(axis=0) / counts,
-            "share_above": (known & (values > high)).sum(axis=0) / counts,
-            "shift_sd": shift,
-        }
-    )
-    return patients, table
-
-
 def apply_phenotypes(
-    bundles: Mapping[str, Any], features: pd.DataFrame, sides: Mapping[str, Any]
+    bundles: Mapping[str, Any],
+    features: pd.DataFrame,
+    sides: Mapping[str, Any],
+    medians: pd.Series[float] | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, str]]:
     """Return probabilities and percentiles, patients x phenotypes, and why some are not there."""
     from imrad.phenotype.bundle import PhenotypeModel
@@ -221,7 +249,7 @@ def apply_phenotypes(
     for target, bundle in bundles.items():
         try:
             model = PhenotypeModel(bundle)
-            scores = model.predict(features, sides)
+            scores = model.predict(features.join(stand_in(model.features, features, medians)), sides)
         except BundleError as error:
             unusable[target] = str(error)
             continue
@@ -234,7 +262,7 @@ def apply_phenotypes(
 def block_tables(
     model: FrozenModel | FrozenBinary,
     data: AnnData,
-    sources: Mapping[str, pd.DataFrame],
+    sources: Mapping[str, Any],
     levels: Mapping[str, list[str]],
 ) -> dict[str, pd.DataFrame]:
     """Return the model's blocks of the new cohort, coded as in training; absent columns stay absent."""
@@ -243,7 +271,8 @@ def block_tables(
         if block == "ImRad":
             source = sources["ImRad"]
         elif block in MEASURED:
-            source = sources["features"]
+            features = sources["features"]
+            source = features.join(stand_in(model.needed[block], features, sources.get("medians")))
         elif block == "Immune":
             source = pd.DataFrame(data.obsm["immune"]) if "immune" in data.obsm else pd.DataFrame(index=data.obs_names)
         else:
@@ -276,12 +305,16 @@ def judge_survival(
     endpoint: str,
     part: Mapping[str, Any],
     data: AnnData,
-    sources: Mapping[str, pd.DataFrame],
+    sources: Mapping[str, Any],
     levels: Mapping[str, list[str]],
     *,
     recalibrate: bool,
+    private: bool = False,
 ) -> dict[str, pd.DataFrame]:
-    """Return how final survival models do on other patients: models, calibration, net_benefit and risk."""
+    """Return how final survival models do on other patients: models, calibration, net_benefit and risk.
+
+    Where the tables are `private`, only aggregates of enough patients are judged and written.
+    """
     from imrad.evaluation.outcomes import survival_outcome
     from imrad.survival.frozen import FrozenModel
 
@@ -306,15 +339,16 @@ def judge_survival(
         for number, horizon in enumerate(horizons):
             table[f"survival_{horizon:g}d"] = survival[:, number]
         risks.append(table)
-        row, groups, curves = _judge(model, risk[rows], added, time, event, horizons)
-        models.append({"model": name, **row})
+        row, groups, curves = _judge(model, risk[rows], added, time, event, horizons, private=private)
+        filled = [item for block in model.blocks if block in MEASURED for item in _filled(model, block, sources)]
+        models.append({"model": name, "imputed": ", ".join(filled), **row})
         calibration += [group.assign(model=name) for group in groups]
         benefit += [curve.assign(model=name) for curve in curves]
     columns = ["model", "n", "n_events", "c", "c_low", "c_high", "expected", "o_over_e", "o_over_e_low"]
-    columns += ["o_over_e_high", "slope", "shift", "reason"]
+    columns += ["o_over_e_high", "slope", "shift", "reason", "imputed"]
     columns += [f"{measure}_{horizon:g}d" for horizon in horizons for measure in ("auc", "auc_low", "auc_high")]
     return {
-        "models": pd.DataFrame(models).reindex(columns=columns).fillna({"reason": ""}),
+        "models": pd.DataFrame(models).reindex(columns=columns).fillna({"reason": "", "imputed": ""}),
         "calibration": _stack(calibration, ["model", "horizon_days", "group", "n", "events", "predicted", "observed"]),
         "net_benefit": _stack(benefit, ["model", "horizon_days", "threshold", "net_benefit", "net_benefit_all"]),
         "risk": _stack(risks, ["patient", "model", "risk"]),
@@ -328,8 +362,12 @@ def _stack(parts: list[pd.DataFrame], first: list[str]) -> pd.DataFrame:
     return table[[*first, *(name for name in table.columns if name not in first)]]
 
 
+def _filled(model: FrozenModel, block: str, sources: Mapping[str, Any]) -> list[str]:
+    return list(stand_in(model.needed[block], sources["features"], sources.get("medians")).columns)
+
+
 def _judge(
-    model: FrozenModel, risk: Any, added: float, time: Any, event: Any, horizons: list[float]
+    model: FrozenModel, risk: Any, added: float, time: Any, event: Any, horizons: list[float], *, private: bool
 ) -> tuple[dict[str, Any], list[pd.DataFrame], list[pd.DataFrame]]:
     """Return C, AUC at horizons, calibration in the large, its slope, its groups, and decision curves."""
     from imrad.evaluation.calibration import calibration_groups
@@ -341,6 +379,12 @@ def _judge(
     row: dict[str, Any] = {"n": len(risk), "n_events": int(np.sum(event)), "shift": added, "reason": ""}
     if row["n_events"] == 0:
         return {**row, "reason": "no event is known in this cohort: risks only"}, [], []
+    if private and row["n_events"] < SMALL:
+        return (
+            {**row, "n_events": np.nan, "reason": f"fewer than {SMALL} events: they would tell about patients"},
+            [],
+            [],
+        )
     found = concordance(time, event, risk)
     expected = float(model.expected(risk + added, time).sum())
     ratio, error = row["n_events"] / expected, 1.96 / np.sqrt(row["n_events"])
@@ -355,7 +399,13 @@ def _judge(
         row |= {f"auc_{horizon:g}d": auc.auc[0], f"auc_low_{horizon:g}d": max(auc.low[0], 0.0)}
         row[f"auc_high_{horizon:g}d"] = min(auc.high[0], 1.0)
         survival = model.survival(risk + added, [horizon])[:, 0]
-        table = calibration_groups(time, event, survival, horizon, n_groups=4)
+        n_groups = max(1, min(4, len(risk) // LEAST)) if private else 4
+        table = calibration_groups(time, event, survival, horizon, n_groups=n_groups)
+        curve = decision_curve_survival(time, event, 1 - survival, horizon)
+        if private:
+            table["events"] = table["events"].where((table["events"] == 0) | (table["events"] >= SMALL))
+            # Between neighbouring thresholds of a fine curve single patients would show.
+            curve = curve[np.isclose(curve["threshold"] * 20, (curve["threshold"] * 20).round())]
         groups.append(table.assign(horizon_days=horizon, group=np.arange(1, len(table) + 1)))
-        curves.append(decision_curve_survival(time, event, 1 - survival, horizon).assign(horizon_days=horizon))
+        curves.append(curve.assign(horizon_days=horizon))
     return row, groups, curves

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,21 +14,20 @@ import pandas as pd
 from imrad import __version__, content
 from imrad.exceptions import BundleError, InputError
 from imrad.stages import blocks
+from imrad.stages.likeness import clinical_reference, joint_reference, reference
+from imrad.stages.soundness import check_archive, check_models
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
     from imrad.run import Run
 
-__all__ = ["export", "levels", "open_bundle", "outside_share", "reference"]
+__all__ = ["export", "levels", "open_bundle", "refuse_names"]
 
-FORMAT = "imrad model 1"
+FORMAT = "imrad model 2"
 
-LEVELS = (0.005, 0.05, 0.25, 0.5, 0.75, 0.95, 0.995)
-"""Quantiles of every feature that travel; the outer two bound what counts as seen in training."""
-
-MANY_OUTSIDE = 0.1
-"""Least share of features beyond the training range at which a patient counts as out of distribution."""
+MOST_CLASSES = 0.5
+"""Most classes of a clinical column, as a share of the patients: a column of names is no predictor."""
 
 
 def export(run: Run, output: str | Path) -> list[str]:
@@ -46,43 +46,93 @@ def export(run: Run, output: str | Path) -> list[str]:
         If the run has no model to export.
     """
     from imrad import cohort
+    from imrad.execution import single_thread
 
     data = cohort.read_cohort(run.folder / "cohort.h5ad")
     phenotypes = {
         str(bundle["target"]): bundle
         for bundle in (content.load(path) for path in sorted((run.folder / "phenotype/models").glob("*.zip")))
     }
-    endpoints = {
-        path.parent.name: _endpoint(run, path.parent) for path in sorted((run.folder / "survival").glob("*/models.zip"))
+    parts = {
+        kind: {
+            path.parent.name: _endpoint(run, path.parent) for path in sorted(run.folder.glob(f"{folder}/*/models.zip"))
+        }
+        for kind, folder in (("endpoints", "survival"), ("responses", "response"))
     }
-    if not phenotypes and not endpoints:
+    if not phenotypes and not any(parts.values()):
         message = f"{run.folder} has no model to export; run 'imrad phenotype' or 'imrad fuse' first"
         raise InputError(message)
-    value = {
-        "format": FORMAT,
-        "name": run.config.name,
-        "title": run.config.title,
-        "training": {
-            "n_patients": int(data.n_obs),
-            "cohort": run.outputs("assemble").get("cohort.h5ad", ""),
-            "run": run.digest,
-        },
-        "versions": {"imrad": __version__, "numpy": np.__version__, "pandas": pd.__version__},
-        "extraction": _extraction(run),
-        "sheet": _sheet(run),
-        "features": reference(blocks.features(data)),
-        "levels": levels(data),
-        "phenotypes": phenotypes,
-        "endpoints": endpoints,
-    }
+    measured, clinical = _used(phenotypes, parts)
+    refuse_names(data, clinical)
+    features = blocks.features(data)
+    with single_thread():
+        value = {
+            "format": FORMAT,
+            "name": run.config.name,
+            "title": run.config.title,
+            "training": {
+                "n_patients": int(data.n_obs),
+                "cohort": run.outputs("assemble").get("cohort.h5ad", ""),
+                "run": run.digest,
+            },
+            "versions": {"imrad": __version__, "numpy": np.__version__, "pandas": pd.__version__},
+            "extraction": _extraction(run),
+            "sheet": _sheet(run),
+            "features": reference(features),
+            "joint": joint_reference(features, measured),
+            "clinical": clinical_reference(data, clinical),
+            "levels": levels(data),
+            "phenotypes": phenotypes,
+            **parts,
+        }
     digest = content.digest(value)
     content.save(output, {"digest": digest, "value": value})
-    models = sum(len(part["models"]) for part in endpoints.values())
+    count = {kind: sum(len(part["models"]) for part in found.values()) for kind, found in parts.items()}
+    models = f"{count['endpoints']} survival models" + (
+        f", {count['responses']} models of a response" if count["responses"] else ""
+    )
+    told = [f"{output}: {len(phenotypes)} phenotypes, {models}, {data.n_vars} features; no patient rows"]
+    told += [f"  {name}: {bundle['note']}" for name, bundle in phenotypes.items() if bundle.get("note")]
+    place = "--cases cases.csv --clinical sheet.xlsx" if value["extraction"] else "--cohort new.h5ad"
     return [
-        f"{output}: {len(phenotypes)} phenotypes, {models} survival models, {data.n_vars} features; no patient rows",
+        *told,
         f"digest {digest}",
-        f"the other hospital:  imrad apply {Path(output).name} --cohort new.h5ad --digest {digest} -o applied",
+        f"the other hospital:  imrad apply {Path(output).name} {place} --digest {digest} -o applied",
     ]
+
+
+def _used(phenotypes: Mapping[str, Any], parts: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """Return the features and the clinical columns that any model of the bundle looks at."""
+    from imrad.survival.frozen import FrozenModel
+    from imrad.survival.frozen_binary import FrozenBinary
+
+    measured = [str(name) for bundle in phenotypes.values() for name in bundle.get("features", ())]
+    clinical: list[str] = []
+    for kind, make in (("endpoints", FrozenModel), ("responses", FrozenBinary)):
+        for part in parts[kind].values():
+            for plain in part["models"].values():
+                try:
+                    model = make(plain)
+                except BundleError:
+                    continue
+                for block, names in model.needed.items():
+                    measured += names if block not in ("ImRad", "Immune") else []
+                    clinical += names if block not in ("ImRad", "Immune", "Volume", "Rad") else []
+    return list(dict.fromkeys(measured)), list(dict.fromkeys(clinical))
+
+
+def refuse_names(data: AnnData, clinical: Sequence[str]) -> None:
+    """Refuse a predictor whose classes are nearly one a patient: its names would travel in the model."""
+    for name in clinical:
+        if name not in data.obs or pd.api.types.is_numeric_dtype(data.obs[name].dtype):
+            continue
+        classes = data.obs[name].dropna().astype(str).nunique()
+        if classes > max(2, MOST_CLASSES * data.n_obs):
+            message = (
+                f"the clinical column {name} has {classes} classes among {data.n_obs} patients, so a model with "
+                "it would carry what identifies them; leave it out of fuse.clinical and fuse again"
+            )
+            raise InputError(message)
 
 
 def _endpoint(run: Run, folder: Path) -> dict[str, Any]:
@@ -130,33 +180,6 @@ def levels(data: AnnData) -> dict[str, list[str]]:
     return {str(name): [str(level) for level in data.obs[name].cat.categories] for name in ordered}
 
 
-def reference(table: pd.DataFrame) -> dict[str, Any]:
-    """Return the distribution of every feature in the training cohort, and when a patient is unlike it."""
-    values = table.to_numpy(dtype=float)
-    known = np.isfinite(values)
-    filled = np.flatnonzero(known.any(axis=0))
-    values, known = values[:, filled], known[:, filled]
-    quantiles = np.nanquantile(values, LEVELS, axis=0)
-    share = outside_share(values, quantiles[0], quantiles[-1])
-    return {
-        "names": [str(name) for name in table.columns[filled]],
-        "levels": list(LEVELS),
-        "quantiles": quantiles,
-        "mean": np.nanmean(values, axis=0),
-        "sd": np.nanstd(values, axis=0),
-        "missing": 1 - known.mean(axis=0),
-        "limit": max(MANY_OUTSIDE, float(np.nanquantile(share, 0.99))),
-    }
-
-
-def outside_share(values: Any, low: Any, high: Any) -> Any:
-    """Return each patient's share of known features below `low` or above `high`; NaN where none is known."""
-    known = np.isfinite(values)
-    outside = known & ((values < low) | (values > high))
-    counts = known.sum(axis=1)
-    return np.divide(outside.sum(axis=1), counts, out=np.full(len(values), np.nan), where=counts > 0)
-
-
 def open_bundle(path: str | Path, digest: str | None = None) -> dict[str, Any]:
     """Read an exported model and check that it is what was exported; nothing in it is executed.
 
@@ -175,13 +198,14 @@ def open_bundle(path: str | Path, digest: str | None = None) -> dict[str, Any]:
     if not Path(path).is_file():
         message = f"{path} is not there; 'imrad export RUN -o model.imrad' writes it"
         raise InputError(message)
+    check_archive(path)
     try:
         kept = content.load(path)
         value, stated = dict(kept["value"]), str(kept["digest"])
         found = content.digest(value)
     except (
-        *(InputError, KeyError, TypeError, ValueError, AttributeError, IndexError),
-        *(RecursionError, NotImplementedError, RuntimeError, OSError, zlib.error),
+        *(InputError, KeyError, TypeError, ValueError, AttributeError, IndexError, MemoryError, OverflowError),
+        *(RecursionError, NotImplementedError, RuntimeError, OSError, zlib.error, SyntaxError),
     ) as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         message = f"{path} is no exported model, or is damaged or unsafe ({first}); ask for the file again"
@@ -193,4 +217,5 @@ def open_bundle(path: str | Path, digest: str | None = None) -> dict[str, Any]:
     if value.get("format") != FORMAT:
         message = f"{path} has the format {value.get('format')!r}, this imrad reads {FORMAT!r}; export it again"
         raise BundleError(message)
+    check_models(path, value)
     return value

@@ -11,8 +11,9 @@ import pandas as pd
 from imrad import content
 from imrad.exceptions import BundleError
 from imrad.stages import blocks
-from imrad.stages.applying import apply_phenotypes, block_tables, judge_survival, strangers
-from imrad.stages.exporting import levels, reference
+from imrad.stages.applying import apply_phenotypes, block_tables, judge_survival
+from imrad.stages.exporting import levels
+from imrad.stages.likeness import reference, strangers
 from imrad.stages.preparing import sides_of
 from imrad.stages.setting_apart import HOLDOUT
 

@@ -18,7 +18,8 @@ from imrad.exceptions import BundleError, ConfigError, InputError
 from imrad.run import Run
 from imrad.stages import blocks
 from imrad.stages.applying import apply
-from imrad.stages.exporting import export, open_bundle
+from imrad.stages.exporting import export, open_bundle, refuse_names
+from imrad.stages.likeness import joint_reference, reference, strangers
 from imrad.survival.frozen import FrozenModel
 from imrad.survival.models import BlockModel, fit_block_model
 
@@ -98,14 +99,20 @@ def test_no_patient_travels(trained):
     for patient in read_cohort(run.folder / "cohort.h5ad").obs_names:
         assert patient.encode() not in everything
         assert patient.encode("utf-32-le") not in everything
-    arrays = [np.load(io.BytesIO(part)) for part in members(model) if part.startswith(b"\x93NUMPY")]
-    # Event times and bins are as long as they are; no table has a row a patient.
-    assert all(array.shape[0] != 60 for array in arrays if array.ndim == 2)
+    # Neither an array nor a list has an entry for each patient.
+    rows = [len(part) for part in nested(open_bundle(model))]
+    assert len(rows) > 50
+    assert 60 not in rows
 
 
-def members(path):
-    with zipfile.ZipFile(path) as archive:
-        return [archive.read(name) for name in archive.namelist()]
+def nested(value):
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list | np.ndarray | pd.DataFrame):
+        yield value
+    if isinstance(value, list):
+        for item in value:
+            yield from nested(item)
 
 
 def test_a_shifted_cohort_raises_the_flags_and_recalibration_mends_calibration_in_the_large(trained, tmp_path):
@@ -187,7 +194,7 @@ class Bomb:
 
 def test_an_altered_or_unsafe_bundle_is_refused_and_nothing_of_it_runs(trained, tmp_path, monkeypatch):
     _, model, digest = trained
-    assert open_bundle(model, digest)["format"] == "imrad model 1"
+    assert open_bundle(model, digest)["format"] == "imrad model 2"
     with pytest.raises(BundleError, match="altered"):
         open_bundle(model, "0" * 64)
     kept = content.load(model)
@@ -214,3 +221,210 @@ def test_an_altered_or_unsafe_bundle_is_refused_and_nothing_of_it_runs(trained, 
     assert not (tmp_path / "exploded").exists()
     with pytest.raises(InputError):
         open_bundle(tmp_path / "none.imrad")
+
+
+def rewritten(model, path, change):
+    """Write a bundle with a changed content and a digest that fits it, as someone with bad intent could."""
+    kept = content.load(model)
+    change(kept["value"])
+    content.save(path, {"value": kept["value"], "digest": content.digest(kept["value"])})
+    return path
+
+
+def set_at(*keys):
+    *path, last, new = keys
+
+    def change(value):
+        for key in path:
+            value = value[key]
+        value[last] = new
+
+    return change
+
+
+SURVIVAL = ("endpoints", "os", "models", "Clinical")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (set_at("format", "imrad model 99"), "has the format 'imrad model 99'"),
+        (lambda value: value.pop("features"), "lacks its part 'features'"),
+        (set_at("joint", "no mapping"), "lacks its part 'joint'"),
+        (set_at(*SURVIVAL, "coef", np.array([np.nan, 0, 0, 0])), "os Clinical holds values of coef that are not"),
+        (set_at(*SURVIVAL, "coef", np.zeros(3)), "3 coefficients for 4 columns"),
+        (set_at(*SURVIVAL, "offset", np.inf), "holds values of offset"),
+        (set_at(*SURVIVAL, "baseline_hazard", np.zeros(2)), "2 baseline hazards for"),
+        (set_at("features", "quantiles", np.zeros((7, 2))), "is not of its 24 features"),
+        (set_at("joint", "directions", np.zeros((1, 1))), "has directions of the shape"),
+        (set_at("phenotypes", "TMB", "medians", np.zeros(2)), r"has medians of the shape \(2,\)"),
+        (set_at("phenotypes", "TMB", "model", {"kind": "eval"}), "unknown kind, 'eval'"),
+        (set_at("phenotypes", "TMB", "model", {"kind": "logistic_regression", "coef": np.zeros(1)}), "wrong shape"),
+        (
+            set_at(
+                *("phenotypes", "TMB", "model"),
+                {
+                    "kind": "random_forest",
+                    "trees": [
+                        {
+                            **{"left": np.array([0, -1]), "right": np.array([0, -1]), "feature": np.array([0, -2])},
+                            **{"threshold": np.zeros(2), "leaf": np.zeros(2)},
+                        }
+                    ],
+                },
+            ),
+            "a tree that does not end",
+        ),
+        (set_at("phenotypes", "TMB", 3), "does not have the parts"),
+    ],
+)
+def test_a_bundle_of_wrong_content_is_refused_by_the_part_that_is_wrong(trained, tmp_path, change, message):
+    path = rewritten(trained[1], tmp_path / "odd.imrad", change)
+    with pytest.raises(BundleError, match=message) as caught:
+        open_bundle(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_files_that_are_no_plain_archive_are_refused_before_they_are_unpacked(trained, tmp_path):
+    _, model, _ = trained
+    raw = model.read_bytes()
+    (tmp_path / "short.imrad").write_bytes(raw[: len(raw) // 2])
+    with zipfile.ZipFile(model) as archive:
+        inside = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(tmp_path / "escape.imrad", "w") as archive:
+        for name, part in {**inside, "../../escape.npy": b"x"}.items():
+            archive.writestr(name, part)
+    with zipfile.ZipFile(tmp_path / "bomb.imrad", "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        archive.writestr("tree.json", inside["tree.json"])
+        with archive.open(zipfile.ZipInfo("0.npy"), "w", force_zip64=True) as member:
+            # Compressed by hand it would take a while: the directory says more than the member holds.
+            member.write(b"0")
+        archive.infolist()[-1].file_size = 3_000_000_000
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "<f8", "fortran_order": False, "shape": (10**13,)})
+    with zipfile.ZipFile(tmp_path / "liar.imrad", "w") as archive:
+        for name, part in {**inside, "0.npy": header.getvalue()}.items():
+            archive.writestr(name, part)
+    for name, message in {
+        "short": "cut short",
+        "escape": "no export writes",
+        "bomb": "3000 MB",
+        "liar": "damaged",
+    }.items():
+        with pytest.raises(BundleError, match=message):
+            open_bundle(tmp_path / f"{name}.imrad")
+    assert not (tmp_path.parent.parent / "escape.npy").exists()
+
+
+def test_features_that_no_longer_go_together_are_flagged_though_each_is_in_its_range():
+    rng = np.random.default_rng(3)
+
+    def draw(n):
+        return pd.DataFrame(rng.standard_normal((n, 4)) @ loadings + 0.3 * rng.standard_normal((n, 60))).add_prefix("f")
+
+    loadings = rng.standard_normal((4, 60))
+    training, alike = draw(113), draw(200)
+    odd = alike.apply(rng.permutation)
+    joint = joint_reference(training, list(training))
+    (known, _), (strange, _) = (strangers(reference(training), table, joint) for table in (alike, odd))
+    assert len(joint["directions"]) == 11
+    assert known["distance"].median() == pytest.approx(1.0, abs=0.1)
+    assert known["share_outside"].mean() == pytest.approx(strange["share_outside"].mean())
+    assert known["out_of_distribution"].mean() < 0.05
+    assert strange["out_of_distribution"].mean() > 0.95
+    assert joint_reference(training[:19], list(training)) == {}
+    # A feature that is absent or missing counts as typical: it cannot make a stranger.
+    absent, _ = strangers(reference(training), alike.drop(columns="f0"), joint)
+    assert absent["out_of_distribution"].mean() < 0.1
+
+
+def test_units_and_classes_that_training_did_not_see_are_told(trained, tmp_path):
+    run, model, _ = trained
+
+    def strange(data):
+        data.obs["age_years"] = data.obs["age_years"] * 365.25
+        data.obs["sex"] = ["divers" if n < 7 else sex for n, sex in enumerate(data.obs["sex"].astype(str))]
+
+    new = changed(run, tmp_path / "new.h5ad", strange)
+    lines = apply(model, new, tmp_path / "out")
+    assert any("age_years: its median is 2" in line and "same unit" in line for line in lines)
+    assert any("sex: 7 patients are of a class" in line and "divers" in line for line in lines)
+    shift = pd.read_csv(tmp_path / "out/clinical_shift.csv").set_index("column")
+    assert shift.loc["age_years", "share_outside"] == 1
+    assert shift.loc["sex", "share_outside"] == pytest.approx(7 / 60)
+    lines = apply(model, new, tmp_path / "sum", aggregate_only=True)
+    assert not any("divers" in line for line in lines)
+
+
+def test_few_absent_features_take_the_training_median_and_are_named(trained, tmp_path):
+    run, model, _ = trained
+    value = open_bundle(model)
+    features = value["phenotypes"]["TMB"]["features"]
+    gone = features[0]
+    data = read_cohort(run.folder / "cohort.h5ad")
+    filled = data.copy()
+    middle = value["features"]["quantiles"][3][value["features"]["names"].index(gone)]
+    filled.X[:, list(data.var_names).index(gone)] = middle
+    write_cohort(filled, tmp_path / "filled.h5ad")
+    write_cohort(data[:, data.var_names != gone].copy(), tmp_path / "less.h5ad")
+    apply(model, tmp_path / "filled.h5ad", tmp_path / "one")
+    apply(model, tmp_path / "less.h5ad", tmp_path / "two")
+    first, second = (pd.read_csv(tmp_path / name / "phenotypes.csv") for name in ("one", "two"))
+    first, second = (table[table["phenotype"] == "Rad-TMB"]["probability"].to_numpy() for table in (first, second))
+    np.testing.assert_allclose(first, second, atol=1e-12)
+    # Three of twenty are more than a tenth: the phenotype is not applied.
+    write_cohort(data[:, ~data.var_names.isin(features[:3])].copy(), tmp_path / "little.h5ad")
+    lines = apply(model, tmp_path / "little.h5ad", tmp_path / "three")
+    assert any(line.startswith("phenotype TMB not applied: ") and "3 are missing" in line for line in lines)
+
+
+def test_counts_of_few_patients_do_not_leave(trained, tmp_path):
+    run, model, _ = trained
+
+    def censor(data):
+        data.obs["os_event"] = [1] * 4 + [0] * 56
+
+    new = changed(run, tmp_path / "few.h5ad", censor)
+    apply(model, new, tmp_path / "out", aggregate_only=True)
+    models = pd.read_csv(tmp_path / "out/external/os/models.csv")
+    assert models["reason"].str.contains("fewer than 5 events").all()
+    assert models["n_events"].isna().all()
+    shares = pd.read_csv(tmp_path / "out/feature_shift.csv")["share_above"].dropna() * 60
+    assert ((shares == 0) | (shares > 4.5)).all()
+
+
+def test_a_column_of_names_is_not_exported(trained):
+    run, _, _ = trained
+    data = read_cohort(run.folder / "cohort.h5ad")
+    data.obs["surgeon"] = pd.Categorical([f"name {number}" for number in range(data.n_obs)])
+    with pytest.raises(InputError, match="surgeon has 60 classes among 60 patients"):
+        refuse_names(data, ["age_years", "sex", "surgeon"])
+    refuse_names(data, ["age_years", "sex", "stage"])
+
+
+def test_models_of_a_response_travel(tmp_path):
+    config = Config(
+        name="response",
+        assemble={"standin": {"study": "nsclc-ici-response", "size": "small"}},
+        fuse={"endpoints": ["response"], "n_bootstrap": 0},
+    )
+    run = stages.run_all(Run(tmp_path / "run", config, tmp_path))
+    lines = export(run, tmp_path / "model.imrad")
+    assert "models of a response" in lines[0]
+    apply(tmp_path / "model.imrad", run.folder / "cohort.h5ad", tmp_path / "own")
+    found = pd.read_csv(tmp_path / "own/external/response/models.csv").set_index("model")
+    final = content.load(run.folder / "response/response/models.zip")
+    assert set(found.index) == set(final)
+    assert (found["auc"] > 0.5).all()
+    data = read_cohort(run.folder / "cohort.h5ad")
+    data.obs["response"] = np.where(np.arange(data.n_obs) % 4 == 0, 1.0, 0.0)
+    write_cohort(data, tmp_path / "rare.h5ad")
+    apply(tmp_path / "model.imrad", tmp_path / "rare.h5ad", tmp_path / "plain")
+    apply(tmp_path / "model.imrad", tmp_path / "rare.h5ad", tmp_path / "mended", recalibrate=True)
+    plain, mended = (
+        pd.read_csv(tmp_path / name / "external/response/models.csv").set_index("model") for name in ("plain", "mended")
+    )
+    assert (abs(plain["o_over_e"] - 1) > 0.05).any()
+    np.testing.assert_allclose(mended["o_over_e"], 1.0, rtol=1e-6)
+    np.testing.assert_allclose(mended["auc"], plain["auc"], atol=1e-12)
+    np.testing.assert_allclose(mended["sensitivity"], plain["sensitivity"], atol=1e-12)
