@@ -239,6 +239,9 @@ def open_case(
         if not Path(path).exists():
             message = f"{path} does not exist; check the path"
             raise InputError(message)
+    if paths == [str(mask)]:
+        message = f"{mask} is given as both image and mask; give the image that it was drawn on"
+        raise InputError(message)
     if len(paths) > 1 and not how.get("map"):
         message = f"{len(paths)} images stand in one row, and no map over time is declared; give one image a row"
         raise InputError(message)

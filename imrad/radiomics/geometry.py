@@ -24,6 +24,9 @@ Box = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 
 # Two lattices count as one when their axes stay together to this fraction of a voxel over the region.
 _LATTICE_TOLERANCE_VOXELS = 0.01
+# A region half a voxel aside, as origins at voxels' corners and centres make it, is nearest to no voxel.
+_BETWEEN_VOXELS = 0.45
+_TOUCHING_MM = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +232,7 @@ def _copy_lattice(crop: Mask, grid: Grid, target: Grid) -> tuple[Mask, Fit] | No
     if not (np.abs(turn).sum(axis=0) == 1).all() or not (np.abs(turn).sum(axis=1) == 1).all():
         return None
     centre = (np.asarray(grid.size) - 1) / 2
+    spacing = target.spacing_mm
     if (np.abs(step - turn) @ np.maximum(centre, 0.5)).max() > _LATTICE_TOLERANCE_VOXELS:
         return None
     mapped = target.to_index(grid.to_physical(centre))
@@ -236,6 +240,15 @@ def _copy_lattice(crop: Mask, grid: Grid, target: Grid) -> tuple[Mask, Fit] | No
     low = mapped + ends.min(axis=1)
     start = np.floor(low + 0.5).astype(int)
     shift_mm = round(float(np.linalg.norm(target.matrix @ (start - low))), 6)
+    apart = np.abs(start - low)
+    if apart.max() > _BETWEEN_VOXELS and shift_mm > _TOUCHING_MM:
+        axis = int(apart.argmax())
+        beside = f"{apart[axis]:.2f} of a voxel ({apart[axis] * spacing[axis]:.3g} mm)"
+        message = (
+            f"the region's voxels lie between the image's, {beside} beside them along {'xyz'[axis]}, so that neither "
+            f"neighbour is right; correct the region's origin ({_describe(grid)}), or resample it to the image"
+        )
+        raise GeometryError(message)
 
     axes = np.abs(turn).argmax(axis=1)
     signs = turn[np.arange(3), axes]

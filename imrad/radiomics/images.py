@@ -10,6 +10,7 @@ import zlib
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import SimpleITK as sitk
 
 from imrad.exceptions import GeometryError, ImageError, InputError
@@ -112,7 +113,7 @@ class VolumeFile:
             if len(size) > 3:
                 self._reader.SetExtractSize(size[:3] + [0] * (len(size) - 3))
                 self._reader.SetExtractIndex([0, 0, 0, number] + [0] * (len(size) - 4))
-            return self._volume(self._reader.Execute())
+            return self._volume(_with_gaps(self.path, self._reader.Execute(), number))
         except RuntimeError as error:
             raise _unreadable(self.path, error) from error
 
@@ -172,6 +173,39 @@ def _check_nifti(path: Path) -> None:
     if found < needed:
         message = f"{path} is damaged or truncated: {found} bytes where its header announces {needed}; fetch it again"
         raise InputError(message)
+
+
+def _with_gaps(path: Path, image: sitk.Image, number: int) -> sitk.Image:
+    """Give a NIfTI image back the voxels that are no number: ITK's reader makes them 0."""
+    floats = {sitk.sitkFloat32: (16, "f4"), sitk.sitkFloat64: (64, "f8")}
+    if not path.name.endswith((".nii", ".nii.gz")) or image.GetPixelID() not in floats:
+        return image
+    with path.open("rb") as handle:
+        packed = handle.read(2) == b"\x1f\x8b"
+    with gzip.open(path) if packed else path.open("rb") as handle:
+        header = handle.read(540)
+        order = "<" if struct.unpack("<i", header[:4])[0] in (348, 540) else ">"
+        second = struct.unpack(f"{order}i", header[:4])[0] == 540
+        (kind,) = struct.unpack(f"{order}h", header[12:14] if second else header[70:72])
+        (start,) = (
+            struct.unpack(f"{order}q", header[168:176]) if second else struct.unpack(f"{order}f", header[108:112])
+        )
+        stored = next((name for code, name in floats.values() if code == kind), None)
+        if stored is None:
+            # Whole numbers with a scale factor.
+            return image
+        n = image.GetNumberOfPixels()
+        width = int(stored[1])
+        handle.seek(int(start) + number * n * width)
+        raw = np.frombuffer(handle.read(n * width), dtype=f"{order}{stored}")
+    gaps = ~np.isfinite(raw)
+    if len(raw) != n or not gaps.any():
+        return image
+    values = sitk.GetArrayFromImage(image)
+    values[gaps.reshape(values.shape)] = np.nan
+    mended = sitk.GetImageFromArray(values)
+    mended.CopyInformation(image)
+    return mended
 
 
 def _nifti_bytes(header: bytes) -> int:

@@ -25,6 +25,11 @@ from imrad.radiomics.segmentation import LABEL_MAP_SEGMENTATION, SEGMENTATION, D
 __all__ = ["LabelImage", "Region", "RegionFile", "list_segments", "open_region", "read_region"]
 
 
+_LABEL_TOLERANCE = 1e-3
+# The finest atlases name a few hundred parts; a slice of CT has more grey values.
+_MOST_LABELS = 1000
+
+
 class RegionFile(Protocol):
     """A file of regions whose header has been read and checked."""
 
@@ -51,16 +56,35 @@ class LabelImage:
         array: NDArray[Any] = sitk.GetArrayFromImage(volume.read())
         self._layers = np.moveaxis(array, -1, 0) if array.ndim == 4 else array[None]
         if self._layers.dtype.kind == "f":
-            odd = int(np.count_nonzero(~(self._layers == np.rint(self._layers))))
-            if odd:
-                message = f"{path} holds {odd} values that are no whole numbers; give a mask of label values"
+            # A scale factor leaves 0.99999994 of a label 1; not a number is a way to write background.
+            given = np.nan_to_num(self._layers, nan=0.0)
+            self._layers = np.rint(given)
+            odd = given[np.abs(given - self._layers) > _LABEL_TOLERANCE]
+            if odd.size:
+                message = (
+                    f"{path} holds {odd.size} values that are no whole numbers, from {odd.min():.4g} to {odd.max():.4g}"
+                    f"; give a mask of label values (probabilities cut at a threshold of your choice)"
+                )
                 raise RegionError(message)
+        lowest = float(self._layers.min())
+        if lowest < 0:
+            message = (
+                f"{path} holds values down to {lowest:g}, as an image does and a mask of labels does not; check that "
+                f"image and mask are not swapped"
+            )
+            raise RegionError(message)
         described = _slicer_segments(getattr(volume, "labels", {}))
         self._where = {number: (layer, value) for number, (_, layer, value) in enumerate(described, start=1)}
         if described:
             self.segments = tuple(Segment(n, name) for n, (name, _, _) in enumerate(described, start=1))
         else:
             values = np.unique(self._layers[self._layers != 0])
+            if len(values) > _MOST_LABELS:
+                message = (
+                    f"{path} holds {len(values)} different values, as an image does and a mask of labels does not; "
+                    f"check that image and mask are not swapped"
+                )
+                raise RegionError(message)
             self.segments = tuple(Segment(int(value)) for value in values)
             self._where = {int(value): (0, int(value)) for value in values}
 
@@ -272,7 +296,10 @@ def _expression(file: Any, label: int | str | None, roi: str | None) -> str:
         return str(int(float(text))) if re.fullmatch(r"\d+(\.0+)?", text) else f'"{text}"'
     if len(file.segments) == 1:
         return str(file.segments[0].number)
-    offers = ", ".join(str(segment) for segment in file.segments[:12]) or "none"
+    if not file.segments:
+        message = f"{file.path} holds 0 regions: it is empty, or every voxel is background; give the mask"
+        raise RegionError(message)
+    offers = ", ".join(str(segment) for segment in file.segments[:12])
     message = f"{file.path} holds {len(file.segments)} regions ({offers}) where one is needed; give a label or a roi"
     raise RegionError(message)
 

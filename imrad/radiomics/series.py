@@ -192,8 +192,10 @@ def _choose_series(path: Path, series: str | None) -> tuple[list[_Frame], Any, l
 
 
 def _files(path: Path) -> Iterable[Path]:
-    if path.is_file():
+    if path.is_file() and path.name.upper() != "DICOMDIR":
         return [path]
+    # A DICOMDIR lists what lies beside it.
+    path = path.parent if path.is_file() else path
     found = [
         Path(folder) / name
         for folder, _, names in os.walk(path)

@@ -6,6 +6,8 @@ ml is 50,000 g / 5e7 Bq = 0.001 g/ml. The pixels hold 1000 x slope 2 = 2000 Bq/m
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -158,8 +160,9 @@ def test_features_are_of_the_suv(tmp_path, files):
     inside = stored[mask > 0] * 2 * 0.001
     assert found["original_firstorder_Mean"] == pytest.approx(inside.mean(), rel=1e-12)
     assert found["original_firstorder_Maximum"] == pytest.approx(inside.max(), rel=1e-12)
+    shutil.copy(tmp_path / "mask.nii.gz", tmp_path / "converted.nii.gz")
     with pytest.raises(ImageError, match="SUV needs the headers of a DICOM PET series"):
-        extract_one(tmp_path / "mask.nii.gz", tmp_path / "mask.nii.gz", settings, intensity="suv")
+        extract_one(tmp_path / "converted.nii.gz", tmp_path / "mask.nii.gz", settings, intensity="suv")
 
 
 def test_intensity_is_spelled_in_one_way():
