@@ -227,6 +227,8 @@ def _nomograms(result: Any, horizons: Sequence[float], levels: Mapping[str, Sequ
         return found
     for name, part in result.explanations.groupby("model", sort=False):
         final = result.final[name]
+        if final["trees"] is not None:
+            continue
         columns = list(dict.fromkeys(part["feature"]))
         coef = dict(zip(final["names"], final["coef"], strict=True))
         values = part.pivot(index="patient", columns="feature", values="value")[columns]

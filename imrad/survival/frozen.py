@@ -13,6 +13,7 @@ from imrad.evaluation.preparation import FittedPreparation
 from imrad.exceptions import BundleError, FitError
 from imrad.survival.baseline import survival_at
 from imrad.survival.design import BlockCoding
+from imrad.survival.trees import TreeSum
 
 __all__ = ["FrozenModel"]
 
@@ -36,7 +37,7 @@ class FrozenModel:
     Raises
     ------
     BundleError
-        If the values are not such a model, or one that cannot be written down as coefficients.
+        If the values are not such a model, or one that cannot be written down as plain arrays.
     """
 
     def __init__(self, plain: Mapping[str, Any]) -> None:
@@ -53,12 +54,15 @@ class FrozenModel:
             self._offset = float(plain["offset"])
             self._event_times = np.asarray(plain["event_times"], dtype=float)
             self._hazard = np.asarray(plain["baseline_hazard"], dtype=float)
+            trees = plain.get("trees")
+            self._trees = None if trees is None else TreeSum.from_plain(trees)
+            self._slope = float(plain.get("slope", 1.0))
             usable = bool(plain["usable"])
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             message = f"this is not a survival model of this version ({error}); export it again"
             raise BundleError(message) from error
         if not usable:
-            message = f"the model {self.name} is a forest or a boosting: it has no coefficients that could travel"
+            message = f"the model {self.name} has a part that cannot be written down as numbers, so it cannot travel"
             raise BundleError(message)
         coded = self._needed()
         # What the preparation has no use for may be absent.
@@ -67,9 +71,12 @@ class FrozenModel:
 
     def _needed(self) -> dict[str, list[str]]:
         found, start = {}, 0
+        parts = self._coef
+        if self._trees is not None:
+            parts = np.isin(np.arange(len(self._coef)), self._trees.used).astype(float)
         for block in self.blocks:
             raw = self._raw_names(block)
-            weights = self._coef[start : start + len(self._kept[block])]
+            weights = parts[start : start + len(self._kept[block])]
             start += len(weights)
             used = [raw[column] for column, weight in zip(self._kept[block], weights, strict=True) if weight != 0]
             found[block] = list(dict.fromkeys(used))
@@ -123,7 +130,10 @@ class FrozenModel:
             whole = table.reindex(columns=[column.name for column in coding.columns])
             part = coding.apply(whole)[:, self._kept[block]]
             parts.append((part > self._median[block]).astype(float) if block in self._median else part)
-        return np.asarray(np.column_stack(parts) @ self._coef - self._offset)
+        X = np.column_stack(parts)
+        if self._trees is not None:
+            return self._slope * self._trees.predict(X) - self._offset
+        return np.asarray(X @ self._coef - self._offset)
 
     def _prepared(self, block: str, table: pd.DataFrame, sides: Mapping[str, Any] | None) -> pd.DataFrame:
         try:

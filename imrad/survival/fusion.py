@@ -60,7 +60,8 @@ class FusionResult:
     funnel : DataFrame
         Columns of Rad given to and kept by each preparation step, then with a coefficient other than 0.
     explanations : DataFrame
-        Exact contributions of each column to each patient's linear predictor.
+        patient, model, feature, value, contribution, method: what each column adds to each patient's
+        log hazard in the final models (``linear, exact`` or ``trees, Shapley``).
     final : dict
         Each model fitted on the whole cohort, as plain values.
     ledger : Ledger
@@ -324,7 +325,7 @@ class SurvivalFusion:
                 "sites": list(data.sites),
                 "endpoint": data.endpoint,
                 "seed": data.seed,
-                "version": 2,
+                "version": 3,
             }
         )
 

@@ -148,7 +148,7 @@ def _models(done: Finished) -> pd.DataFrame:
                 "ibs_without_predictors": _mean(done.values(name, "ibs_none")),
                 "n_candidates": candidates,
                 "events_per_candidate": n_events / candidates,
-                "n_selected": int(np.count_nonzero(whole["coef"])),
+                "n_selected": int(np.count_nonzero(whole["used"])),
                 "status": "fitted",
                 "reason": "",
                 "notes": "; ".join(dict.fromkeys(notes)),
@@ -186,15 +186,18 @@ def _coefficients(done: Finished) -> pd.DataFrame:
     parts = []
     for name in done.fitted:
         whole, model = done.whole(name), done.data.model(name)
-        outer = [dict(zip(part["names"], part["coef"], strict=True)) for _, part in done.outer(name)]
+        outer = [dict(zip(part["names"], part["used"], strict=True)) for _, part in done.outer(name)]
         table = pd.DataFrame({"feature": whole["names"], "coef": whole["coef"], "block": whole["block"]})
-        table["inclusion"] = [np.mean([fold.get(item, 0.0) != 0 for fold in outer]) for item in table["feature"]]
+        table["inclusion"] = [np.mean([bool(fold.get(item, False)) for fold in outer]) for item in table["feature"]]
         table["coef_per_sd"] = table["coef"] * whole["scale"]
         free = table["block"].isin(model.unpenalised)
-        table["kind"] = np.where(free, "unpenalised", "penalised")
+        table["kind"] = np.where(free, "unpenalised", "penalised") if model.learner is None else whole["kind"]
+        if whole["kind"] != "linear":
+            # A column of a forest has a part in the risk and no coefficient.
+            table[["coef", "coef_per_sd"]] = np.nan
         table["hr"] = np.exp(table["coef"])
         wald = {"hr_low": np.nan, "hr_high": np.nan, "p": np.nan}
-        if not model.penalised:
+        if not model.penalised and model.learner is None:
             half = stats.norm.ppf(0.975) * whole["se"]
             wald = {
                 "hr_low": np.exp(whole["coef"] - half),
@@ -261,7 +264,7 @@ def _folds(done: Finished) -> pd.DataFrame:
                     "uno": part["uno"],
                     "ibs": part["ibs"],
                     "penalty": part["penalty"],
-                    "n_selected": int(np.count_nonzero(part["coef"])),
+                    "n_selected": int(np.count_nonzero(part["used"])),
                 }
             )
     return pd.DataFrame(rows)

@@ -173,6 +173,7 @@ def _whole(data: FusionData, task: Task) -> dict[str, Any]:
         out["choice"] = fitted.choice
     out["final"] = fitted.to_plain()
     out["matrix"] = X
+    out["contributions"] = fitted.contributions(X)
     return out | _described(fitted)
 
 
@@ -285,6 +286,8 @@ def _described(fitted: FittedBlockModel) -> dict[str, Any]:
         "names": fitted.names,
         "block": fitted.block,
         "coef": fitted.coef,
+        "used": fitted.used,
+        "kind": "trees" if fitted.trees is not None else "linear" if fitted.learner is None else "other",
         "se": np.full(len(fitted.coef), np.nan) if variance is None else np.sqrt(np.diag(variance)),
         "penalty": fitted.penalty,
         "notes": sorted(set(fitted.notes)),

@@ -170,29 +170,29 @@ def subgroups(done: Finished, risk: pd.DataFrame) -> pd.DataFrame:
 
 
 def explanations(done: Finished) -> pd.DataFrame:
-    """Return each column's exact contribution to each patient's linear predictor in the final models.
+    """Return what each column adds to each patient's log hazard in the final models.
 
-    In a linear model the coefficient times the distance from the mean is the Shapley value.
+    In a linear model the coefficient times the distance from the mean is the Shapley value; trees
+    take Shapley values with their own training patients as background.
     """
     parts = []
     patients = np.asarray(done.data.patients, dtype=object)[done.data.usable]
     for name in done.fitted:
         whole = done.whole(name)
-        kept = np.flatnonzero(whole["coef"])
-        if len(kept) == 0:
+        kept = np.flatnonzero(whole["used"])
+        if len(kept) == 0 or whole["kind"] == "other":
             continue
-        X = np.asarray(whole["matrix"])[:, kept]
-        share = (X - np.asarray(whole["centre"])[kept]) * np.asarray(whole["coef"])[kept]
         parts.append(
             pd.DataFrame(
                 {
                     "patient": np.repeat(patients, len(kept)),
                     "model": name,
                     "feature": np.tile([whole["names"][j] for j in kept], len(patients)),
-                    "value": X.ravel(),
-                    "contribution": share.ravel(),
+                    "value": np.asarray(whole["matrix"])[:, kept].ravel(),
+                    "contribution": np.asarray(whole["contributions"])[:, kept].ravel(),
+                    "method": "trees, Shapley" if whole["kind"] == "trees" else "linear, exact",
                 }
             )
         )
-    columns = ["patient", "model", "feature", "value", "contribution"]
+    columns = ["patient", "model", "feature", "value", "contribution", "method"]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)

@@ -7,48 +7,21 @@ from typing import Any, Self
 
 import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator, clone
-from sklearn.tree import DecisionTreeRegressor
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.base import clone
 
-from imrad.evaluation.discrimination import harrell_c
 from imrad.evaluation.outcomes import BoolArray, FloatArray
 from imrad.survival.coxph import CoxPH
 from imrad.survival.lasso_cox import LassoCox
-from imrad.survival.outcome import as_outcome, require_events
+from imrad.survival.learner import Learner
+from imrad.survival.outcome import require_events
 from imrad.survival.penalty_choice import balanced_folds, factors, fold_labels
 from imrad.survival.risk_sets import Turns
+from imrad.survival.tree_learners import GradientBoostedCox, SurvivalForest
 
 __all__ = ["CoxBoost", "GradientBoostedCox", "SuperPC", "SurvivalForest", "shared_features", "study_learners"]
 
 
-class _Learner(BaseEstimator):  # type: ignore[misc]
-    """What every learner does the same: check its input, give risks and C."""
-
-    def _checked(self, X: Any, y: Any) -> tuple[FloatArray, FloatArray, BoolArray]:
-        X = validate_data(self, X, dtype=np.float64, ensure_min_samples=2)
-        time, event = as_outcome(y)
-        if len(time) != len(X):
-            message = f"X has {len(X)} rows and y has {len(time)}: one of each per patient is needed"
-            raise ValueError(message)
-        require_events(event)
-        return X, time, event
-
-    def predict(self, X: Any) -> FloatArray:
-        """Return risks; higher is an earlier event."""
-        check_is_fitted(self)
-        return self._risk(validate_data(self, X, dtype=np.float64, reset=False))
-
-    def _risk(self, X: FloatArray) -> FloatArray:
-        raise NotImplementedError
-
-    def score(self, X: Any, y: Any) -> float:
-        """Return Harrell's C."""
-        time, event = as_outcome(y)
-        return harrell_c(time, event, self.predict(X))
-
-
-class CoxBoost(_Learner):
+class CoxBoost(Learner):
     """Likelihood-based boosting: each step moves the one coefficient with the best penalised score.
 
     Parameters
@@ -190,80 +163,7 @@ def _boost(
     return path / scale
 
 
-class GradientBoostedCox(_Learner):
-    """Gradient boosting of trees on Breslow's partial likelihood, by gbm's rules without subsampling.
-
-    Each tree is grown best first on the martingale residuals; its leaves take one Newton step of
-    the partial likelihood together, the last leaf as reference.
-
-    Parameters
-    ----------
-    n_trees, depth, min_leaf : int
-        `depth` is the number of splits of a tree (gbm's interaction.depth).
-    learning_rate : float
-    seed : int
-        Settles equally good splits.
-
-    Attributes
-    ----------
-    importance_ : ndarray, shape (n_features,)
-        Sum of the squared-error reductions, in percent.
-    selected_ : ndarray of int
-        Columns that any tree used.
-
-    References
-    ----------
-    Ridgeway, 1999; Friedman, 2001, doi:10.1214/aos/1013203451.
-    """
-
-    def __init__(
-        self, *, n_trees: int = 100, depth: int = 1, min_leaf: int = 10, learning_rate: float = 0.1, seed: int = 0
-    ) -> None:
-        self.n_trees = n_trees
-        self.depth = depth
-        self.min_leaf = min_leaf
-        self.learning_rate = learning_rate
-        self.seed = seed
-
-    def fit(self, X: Any, y: Any) -> Self:
-        """Boost.
-
-        Raises
-        ------
-        TooFewEventsError
-            If there is no event.
-        """
-        X, time, event = self._checked(X, y)
-        turns = Turns.of(time, event, ties="breslow")
-        score = np.zeros(len(X))
-        importance = np.zeros(X.shape[1])
-        self.trees_: list[tuple[DecisionTreeRegressor, FloatArray]] = []
-        min_leaf = min(self.min_leaf, max(len(X) // 2, 1))
-        for _ in range(self.n_trees):
-            residual = turns.residual(score)
-            tree = DecisionTreeRegressor(
-                max_leaf_nodes=self.depth + 1, min_samples_leaf=min_leaf, random_state=self.seed
-            ).fit(X, residual)
-            leaf = tree.apply(X)
-            nodes = np.unique(leaf)
-            values = np.zeros(tree.tree_.node_count)
-            if len(nodes) > 1:
-                member = (leaf[:, None] == nodes[:-1]).astype(float)
-                gradient, information = turns.derivatives(member, score)
-                values[nodes[:-1]] = np.linalg.lstsq(information, gradient, rcond=None)[0]
-            score = score + self.learning_rate * values[leaf]
-            importance += tree.tree_.compute_feature_importances(normalize=False) * len(X)
-            self.trees_.append((tree, values))
-        total = importance.sum()
-        self.importance_ = 100 * importance / total if total > 0 else importance
-        self.selected_ = np.flatnonzero(importance > 0)
-        return self
-
-    def _risk(self, X: FloatArray) -> FloatArray:
-        return np.asarray(sum(self.learning_rate * values[tree.apply(X)] for tree, values in self.trees_))
-
-
-class SuperPC(_Learner):
+class SuperPC(Learner):
     """Supervised principal components: the columns with the best Cox scores, then their components.
 
     Parameters
@@ -282,6 +182,8 @@ class SuperPC(_Learner):
     selected_ : ndarray of int
         Best first.
     components_ : ndarray, shape (n_components, k)
+    coef_ : ndarray, shape (n_features,)
+        On the original scale: the components' coefficients, multiplied out.
 
     References
     ----------
@@ -311,6 +213,9 @@ class SuperPC(_Learner):
         _, _, right = np.linalg.svd(columns[:, self.selected_], full_matrices=False)
         self.components_ = right[: self.n_components]
         self.model_ = CoxPH(ridge=1e-8).fit(self.components(X), (time, event))
+        self.coef_ = np.zeros(X.shape[1])
+        self.coef_[self.selected_] = self.components_.T @ np.nan_to_num(self.model_.coef_)
+        self.coef_ /= self.scale_
         return self
 
     def components(self, X: Any) -> FloatArray:
@@ -328,83 +233,6 @@ def cox_scores(columns: FloatArray, time: FloatArray, event: BoolArray) -> Float
     spread = np.sqrt(np.maximum(information, 0.0))
     offset = float(np.median(spread))
     return np.asarray(score / np.where(spread + offset > 0, spread + offset, np.inf))
-
-
-class SurvivalForest(_Learner):
-    """Random survival forest (scikit-survival), with selection by minimal depth.
-
-    Parameters
-    ----------
-    n_trees, min_leaf : int
-    max_features : int, float or str, optional
-        Columns tried at a split.
-    seed : int
-
-    Attributes
-    ----------
-    forest_ : sksurv.ensemble.RandomSurvivalForest
-    oob_c_ : float
-        Harrell's C of the out-of-bag predictions.
-    oob_risk_ : ndarray, shape (n_patients,)
-    minimal_depth_ : ndarray, shape (n_features,)
-        Mean over trees of the depth of the first split on a column (the tree's depth where absent).
-    selected_ : ndarray of int
-        Columns whose mean minimal depth is below the mean over columns, smallest first.
-
-    References
-    ----------
-    Ishwaran et al., 2008, doi:10.1214/08-AOAS169; 2010, doi:10.1198/jasa.2009.tm08622.
-    """
-
-    def __init__(self, *, n_trees: int = 500, min_leaf: int = 15, max_features: Any = "sqrt", seed: int = 0) -> None:
-        self.n_trees = n_trees
-        self.min_leaf = min_leaf
-        self.max_features = max_features
-        self.seed = seed
-
-    def fit(self, X: Any, y: Any) -> Self:
-        """Grow the forest.
-
-        Raises
-        ------
-        TooFewEventsError
-            If there is no event.
-        """
-        from sksurv.ensemble import RandomSurvivalForest
-        from sksurv.util import Surv
-
-        X, time, event = self._checked(X, y)
-        self.forest_ = RandomSurvivalForest(
-            n_estimators=self.n_trees,
-            min_samples_leaf=min(self.min_leaf, max(len(X) // 4, 1)),
-            max_features=self.max_features,
-            oob_score=True,
-            low_memory=True,
-            random_state=self.seed,
-        ).fit(X, Surv.from_arrays(event, time))
-        self.oob_risk_ = np.asarray(self.forest_.oob_prediction_, dtype=float)
-        known = np.isfinite(self.oob_risk_)
-        self.oob_c_ = harrell_c(time[known], event[known], self.oob_risk_[known])
-        self.minimal_depth_ = np.mean([_first_splits(tree.tree_, X.shape[1]) for tree in self.forest_], axis=0)
-        order = np.argsort(self.minimal_depth_, kind="stable")
-        self.selected_ = order[self.minimal_depth_[order] < self.minimal_depth_.mean()]
-        return self
-
-    def _risk(self, X: FloatArray) -> FloatArray:
-        return np.asarray(self.forest_.predict(X))
-
-
-def _first_splits(tree: Any, n_features: int) -> FloatArray:
-    depth = np.zeros(tree.node_count, dtype=int)
-    first = np.full(n_features, -1)
-    for node in range(tree.node_count):
-        for child in (tree.children_left[node], tree.children_right[node]):
-            if child >= 0:
-                depth[child] = depth[node] + 1
-        feature = tree.feature[node]
-        if feature >= 0 and (first[feature] < 0 or depth[node] < first[feature]):
-            first[feature] = depth[node]
-    return np.where(first < 0, depth.max(initial=0), first).astype(float)
 
 
 def study_learners(*, seed: int = 0) -> dict[str, Any]:

@@ -17,9 +17,10 @@ from imrad.survival.baseline import breslow_hazard, survival_at
 from imrad.survival.coxph import CoxPH
 from imrad.survival.design import BlockCoding
 from imrad.survival.lasso_cox import choose_penalty
-from imrad.survival.learners import GradientBoostedCox, SurvivalForest
 from imrad.survival.penalised import PenalisedPath, Problem, fit_path
 from imrad.survival.screening import SurvivalMRMR, UnivariateCox
+from imrad.survival.tree_learners import GradientBoostedCox, SurvivalForest
+from imrad.survival.trees import TreeSum
 
 __all__ = ["COMPARISON_MODELS", "DEFAULT_MODELS", "BlockModel", "FittedBlockModel", "fit_block_model"]
 
@@ -164,6 +165,10 @@ class FittedBlockModel:
     path : PenalisedPath or None
     notes : list of str
         What had to be done differently, such as a ridge against separation.
+    learner : estimator or None
+        Only where it is neither linear nor a sum of trees, and so cannot be stored.
+    trees : TreeSum or None
+        Of boosting or a forest; `slope` brings their sum to the scale of a log hazard.
     """
 
     model: BlockModel
@@ -178,7 +183,17 @@ class FittedBlockModel:
     path: PenalisedPath | None
     notes: list[str]
     learner: Any = None
+    trees: TreeSum | None = None
     slope: float = 1.0
+
+    @property
+    def used(self) -> BoolArray:
+        """Which coded columns have a part in the risk."""
+        if self.trees is not None:
+            return np.isin(np.arange(len(self.coef)), self.trees.used)
+        if self.learner is not None:
+            return np.ones(len(self.coef), dtype=bool)
+        return np.asarray(self.coef != 0)
 
     @property
     def names(self) -> list[str]:
@@ -197,6 +212,8 @@ class FittedBlockModel:
     def risk(self, tables: Tables) -> FloatArray:
         """Return linear predictors, 0 at the training mean; higher is an earlier event."""
         X = self.matrix(tables)
+        if self.trees is not None:
+            return self.slope * self.trees.predict(X) - self.offset
         if self.learner is not None:
             return np.asarray(self.slope * self.learner.predict(X) - self.offset)
         return np.asarray(X @ self.coef - self.offset)
@@ -204,6 +221,18 @@ class FittedBlockModel:
     def survival(self, risk: FloatArray, times: Any) -> FloatArray:
         """Return survival probabilities of risks, shape (n_patients, n_times)."""
         return survival_at(self.event_times, self.hazard, risk, times)
+
+    def contributions(self, X: FloatArray) -> FloatArray:
+        """Return what each column of a coded matrix adds to each patient's risk, shape (n_patients, n_names).
+
+        Exact for linear models (coefficient times distance from the mean of `X`), Shapley values for
+        trees; NaN for models that are neither.
+        """
+        if self.trees is not None:
+            return self.slope * self.trees.shapley(X)
+        if self.learner is not None:
+            return np.full(X.shape, np.nan)
+        return np.asarray((X - X.mean(axis=0)) * self.coef)
 
     def to_plain(self) -> dict[str, Any]:
         """Return all that prediction needs, as plain values and arrays."""
@@ -219,6 +248,8 @@ class FittedBlockModel:
             "baseline_hazard": self.hazard,
             "penalty": self.penalty,
             "median": dict(self.design.median),
+            "trees": None if self.trees is None else self.trees.to_plain(),
+            "slope": self.slope,
             "usable": self.learner is None and all(part.travels for part in self.design.prepared.values()),
             "prepare": {name: part.to_plain() for name, part in self.design.prepared.items() if part.travels},
         }
@@ -275,11 +306,31 @@ def _learned(model: BlockModel, design: _Design, X: FloatArray, time: FloatArray
         known = np.isfinite(out_of_bag)
         scale = CoxPH(ridge=1e-3).fit(out_of_bag[known, None], (time[known], event[known]))
         slope = max(float(np.nan_to_num(scale.coef_[0])), 1e-6)
+    linear = np.asarray(getattr(fitted, "coef_", np.zeros(0)), dtype=float)
+    if linear.shape == (X.shape[1],):
+        coef = slope * linear
+        risk, learner, trees = X @ linear, None, None
+    else:
+        coef, trees = np.zeros(X.shape[1]), getattr(fitted, "trees_", None)
+        trees = trees if isinstance(trees, TreeSum) else None
+        learner = fitted if trees is None else None
     offset = float(slope * risk.mean())
     moments, hazard = breslow_hazard(time, event, slope * risk - offset)
-    coef = np.zeros(X.shape[1])
     return FittedBlockModel(
-        model, design, coef, None, offset, moments, hazard, np.nan, None, None, [], learner=fitted, slope=slope
+        model,
+        design,
+        coef,
+        None,
+        offset,
+        moments,
+        hazard,
+        np.nan,
+        None,
+        None,
+        [],
+        learner=learner,
+        trees=trees,
+        slope=slope,
     )
 
 

@@ -11,7 +11,9 @@ from imrad.evaluation import CrossFitted, Ledger, check_ledger, draw_splits
 from imrad.evaluation.discrimination import harrell_c
 from imrad.exceptions import CohortError, ConfigError, InSampleError, LeakError, TooFewEventsError
 from imrad.execution import Store
+from imrad.survival.frozen import FrozenModel
 from imrad.survival.fusion import SurvivalFusion
+from imrad.survival.learners import CoxBoost, GradientBoostedCox, SuperPC
 from imrad.survival.models import COMPARISON_MODELS, DEFAULT_MODELS, BlockModel
 
 MODELS = ["Clinical", "Volume", "Rad", "ImRad", "Clinical+Immune", "Clinical+ImRad"]
@@ -212,6 +214,50 @@ def test_comparison_models(cohort):
     assert table["c_outer"]["Clinical+ImRad (forest)"] > 0.6
     assert found.verdict["status"] == "not_answered"
     assert found.risk["survival_365d"].between(0, 1).all()
+    trees = found.coefficients
+    assert set(trees["kind"]) == {"trees"}
+    assert trees["coef"].isna().all()
+    assert trees["inclusion"].between(0, 1).all()
+
+
+def test_every_kind_of_model_is_explained_and_travels(cohort, tmp_path):
+    y, blocks, splits, phenotype, _ = cohort
+    models = [
+        *COMPARISON_MODELS,
+        BlockModel("boosted", ("Rad",), screening={}, learner=CoxBoost(n_steps=10, n_folds=None)),
+        BlockModel("components", ("Clinical", "Rad"), screening={}, learner=SuperPC(k=5)),
+        BlockModel("Clinical", ("Clinical",)),
+    ]
+    found = SurvivalFusion(models, n_bootstrap=0).run(y, blocks, splits, phenotype)
+    content.save(tmp_path / "models.zip", found.final)
+    stored = content.load(tmp_path / "models.zip")
+    scores = pd.concat(
+        [
+            part.pivot(index="patient", columns="target", values="score").add_prefix("Rad-")
+            for _, part in phenotype.table.query("role == 'test'").groupby("outer")
+        ]
+    ).loc[splits.patients]
+    tables = {name: table.reindex(splits.patients) for name, table in blocks.items()} | {"ImRad": scores}
+    for model in models:
+        frozen = FrozenModel(stored[model.name])
+        risk = frozen.risk(tables)
+        part = found.explanations.query("model == @model.name")
+        assert set(part["method"]) == {"trees, Shapley" if model in COMPARISON_MODELS else "linear, exact"}
+        total = part.groupby("patient")["contribution"].sum().loc[splits.patients].to_numpy()
+        gap = risk - total
+        # What the columns add, and one constant, is the risk.
+        np.testing.assert_allclose(gap, gap.mean(), atol=1e-5 * max(1.0, np.abs(total).max()))
+        assert np.std(total) > 0.01
+        used = {column for names in frozen.needed.values() for column in names}
+        assert {name.split("=")[0] for name in part["feature"]} == used
+        assert ((survival := frozen.survival(risk, [365.0])) >= 0).all()
+        assert (survival <= 1).all()
+    # The risk agrees with a model that was never stored.
+    own = GradientBoostedCox()
+    columns = FrozenModel(stored["Rad (GBM-Cox)"])
+    matrix = blocks["Rad"].iloc[:, columns._kept["Rad"]].to_numpy()
+    grown = own.fit(matrix, (y["os_days"], y["os_event"])).predict(matrix)
+    np.testing.assert_allclose(columns.risk(tables), grown - grown.mean(), atol=1e-12)
 
 
 def test_columns_can_be_cut_at_the_training_median(cohort):

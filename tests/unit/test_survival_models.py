@@ -19,6 +19,7 @@ from imrad.survival.outcome import as_outcome
 from imrad.survival.penalised import Problem, fit_path
 from imrad.survival.screening import SurvivalMRMR, UnivariateCox
 from imrad.survival.stepwise import StepwiseAIC
+from imrad.survival.trees import TreeSum
 
 
 class PlainTimes:
@@ -322,6 +323,42 @@ def test_response_refuses_a_class_too_small():
     with pytest.raises(FitError, match="1 patients in its rarer class of 120"):
         LassoResponse().fit(X, np.arange(120) == 3)
     assert LassoResponse(penalty=0.02).fit(X, event).probability(X).max() < 1
+
+
+def test_trees_become_arrays_that_predict_the_same():
+    from sksurv.ensemble import RandomSurvivalForest
+    from sksurv.util import Surv
+
+    X, time, event = sample(n=100, p=6)
+    found = SurvivalForest(n_trees=20, min_leaf=5, seed=3).fit(X, (time, event))
+    theirs = RandomSurvivalForest(
+        n_estimators=20, min_samples_leaf=5, max_features="sqrt", low_memory=True, random_state=3
+    ).fit(X, Surv.from_arrays(event, time))
+    new = np.random.default_rng(5).standard_normal((50, 6))
+    np.testing.assert_allclose(found.predict(new), theirs.predict(new), rtol=1e-12)
+    again = TreeSum.from_plain(found.trees_.to_plain())
+    np.testing.assert_array_equal(again.predict(new), found.predict(new))
+    share = again.shapley(new)
+    gap = found.predict(new) - share.sum(axis=1)
+    np.testing.assert_allclose(gap, gap[0], rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [("left", lambda x: np.where(x >= 0, 0, x)), ("right", lambda x: x + 999), ("value", lambda x: x[:-1])],
+)
+def test_stored_trees_that_would_not_end_are_refused(name, change):
+    X, time, event = sample(n=100, p=6)
+    plain = GradientBoostedCox(n_trees=5).fit(X, (time, event)).trees_.to_plain()
+    with pytest.raises(ValueError, match="its trees"):
+        TreeSum.from_plain(plain | {name: change(plain[name])})
+
+
+def test_a_forest_of_few_trees_says_nothing_of_patients_in_every_bag():
+    X, time, event = sample(n=40, p=3)
+    found = SurvivalForest(n_trees=2, min_leaf=5).fit(X, (time, event))
+    assert np.isnan(found.oob_risk_).any()
+    assert np.isfinite(found.oob_c_)
 
 
 def test_shared_features():
