@@ -94,7 +94,8 @@ def _by_outcome(part: Section, tables: RunTables) -> None:
         bars = tables.survival(endpoint, "score_histogram")
         if bars is not None:
             shown = list(table.sort_values("ks", ascending=False)["target"])[:4]
-            part.add(_outcome_bars(endpoint, bars[bars["target"].isin(shown)].reset_index(drop=True), shown))
+            own = bars[bars["target"].isin(shown)].merge(table[["target", "ks", "p"]], on="target", how="left")
+            part.add(_outcome_bars(endpoint, own, shown))
 
 
 def _outcome_bars(endpoint: str, bars: pd.DataFrame, targets: list[str]) -> Display:
@@ -105,8 +106,9 @@ def _outcome_bars(endpoint: str, bars: pd.DataFrame, targets: list[str]) -> Disp
                 rows = table[(table["target"] == name) & (table["group"] == group)]
                 share = rows["count"] / max(rows["count"].sum(), 1)
                 axes.stairs(share, [*rows["low"], 1.0], color=colour, ls=style, lw=1.4, label=group)
-            axes.set_title(name[:20], fontsize=7.5)
-            axes.set(xlabel="score")
+            statistic = table.loc[table["target"] == name, "ks"].iloc[0]
+            axes.set_title(f"{name[:22]}\nKS {statistic:.2f}", fontsize=7.5)
+            axes.set(xlabel="score", xlim=(0, 1), xticks=[0, 0.5, 1])
         grid[0].set(ylabel="share of patients")
         grid[-1].legend(fontsize=6.5)
 
@@ -119,5 +121,5 @@ def _outcome_bars(endpoint: str, bars: pd.DataFrame, targets: list[str]) -> Disp
         draw,
         f"Score distributions of {', '.join(targets)}",
         width=max(3.2, 1.7 * len(targets)),
-        height=2.3,
+        height=2.5,
     )

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import textwrap
+from collections.abc import Hashable, Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.patches import FancyBboxPatch
 
 from imrad.report.displays import COLOURS, STYLES, Display
 from imrad.report.page import Column, Section, Shown, Text
@@ -35,43 +39,56 @@ def section(tables: RunTables) -> Section:
 
 
 def _flow(attrition: pd.DataFrame) -> Display:
+    lines = [max(1, len(_wrapped(step))) for step in attrition.to_dict("records")]
+    heights = [0.6 + 0.17 * max(n - 2, 0) for n in lines]
+    total = sum(heights) + 0.1
+
     def draw(figure: Figure, table: pd.DataFrame) -> None:
         axes = figure.subplots()
         axes.set_axis_off()
-        axes.set(xlim=(0, 10), ylim=(-len(table) - 0.1, 0.4))
-        steps: Any = table.itertuples()
+        axes.set(xlim=(0, 10), ylim=(-total, 0))
+        steps = table.to_dict("records")
+        tops = np.cumsum([0.0, *heights])
         for row, step in enumerate(steps):
-            y, lost = -row - 0.35, int(step.n_in - step.n_out)
-            unit = getattr(step, "unit", "patients")
-            box = {"boxstyle": "round,pad=0.35", "fc": "#eaf3f9", "ec": COLOURS[0], "lw": 0.8}
-            axes.text(
-                2.6,
-                y,
-                f"{_short(step.step, 26)}: {int(step.n_out)} {unit}",
-                ha="center",
-                va="center",
-                bbox=box,
-                fontsize=8,
-            )
-            if row + 1 < len(table):
-                axes.annotate(
-                    "", (2.6, y - 0.72), (2.6, y - 0.28), arrowprops={"arrowstyle": "-|>", "color": "#525a64"}
-                )
-            if lost:
-                axes.annotate("", (6.2, y), (5.2, y), arrowprops={"arrowstyle": "-|>", "color": COLOURS[1]})
-                axes.text(
-                    6.35, y, f"{lost} lost of {int(step.n_in)}", ha="left", va="center", fontsize=8, color="#8f3a00"
-                )
+            y = -(tops[row] + 0.25)
+            unit = step.get("unit", "patients")
+            linked = row + 1 < len(steps) and steps[row + 1]["n_in"] == step["n_out"]
+            alone = not linked and row + 1 < len(steps) and (row == 0 or steps[row - 1]["n_out"] != step["n_in"])
+            edge, fill = ("#8c959f", "#f6f8fa") if alone else (COLOURS[0], "#eaf3f9")
+            box = FancyBboxPatch((0.15, y - 0.17), 4.6, 0.34, boxstyle="round,pad=0.03", fc=fill, ec=edge, lw=0.8)
+            axes.add_patch(box)
+            words = f"{_short(step['step'], 28)}: {int(step['n_out'])} {unit}"
+            axes.text(2.45, y, words, ha="center", va="center", fontsize=8)
+            if linked:
+                below = -(tops[row + 1] + 0.05)
+                axes.annotate("", (2.45, below), (2.45, y - 0.2), arrowprops={"arrowstyle": "-|>", "color": "#525a64"})
+            if step["n_in"] > step["n_out"]:
+                axes.annotate("", (5.35, y), (4.8, y), arrowprops={"arrowstyle": "-|>", "color": COLOURS[1]})
+                for line, text in enumerate(_wrapped(step)):
+                    axes.text(5.4, y - 0.17 * line, text, ha="left", va="center", fontsize=7, color="#8f3a00")
 
     first, last = attrition.iloc[0], attrition.iloc[-1]
     return Display(
         "attrition_flow",
         "Flow of cases and patients.",
-        "Each step keeps what its box says; arrows to the right are losses, whose reasons stand in the table.",
+        "Each box is what a step keeps, to the right what it loses and why; grey boxes are tables that were prepared "
+        "on their own, before the join.",
         attrition,
         draw,
         alt=f"From {first['n_in']} at {first['step']} to {last['n_out']} after {last['step']}",
-        height=0.35 + 0.5 * len(attrition),
+        width=6.4,
+        height=total,
+    )
+
+
+def _wrapped(step: Mapping[Hashable, Any]) -> list[str]:
+    """Return what a step loses, in lines that fit beside its box."""
+    lost = int(step["n_in"] - step["n_out"])
+    if not lost:
+        return []
+    reason = str(step.get("reason", "") or "")
+    return textwrap.wrap(
+        f"{lost} of {int(step['n_in'])} lost: {reason}".rstrip(": "), 52, max_lines=3, placeholder=" …"
     )
 
 
@@ -85,6 +102,8 @@ def _table_one(part: Section, tables: RunTables) -> None:
     wide = table.pivot(index=["variable", "level"], columns="group", values="summary")
     order = list(dict.fromkeys(zip(table["variable"], table["level"], strict=True)))
     wide = wide.loc[order, groups].reset_index()
+    wide[groups] = wide[groups].replace(r"\((\S+) to (\S+)\)", "(\\1\u2013\\2)", regex=True)
+    wide["variable"] = wide["variable"].map(_variable).where(wide["variable"] != wide["variable"].shift(), "")
     shown = {"variable": Column("Variable"), "level": Column("Level")} | {name: Column(name) for name in groups}
     text = "Numbers are median (quartiles), classes are counts (share of the group)."
     part.add(Shown("table1", "Table 1.", wide, shown, text))
@@ -100,15 +119,16 @@ def _follow_up(part: Section, tables: RunTables) -> None:
         "n": Column("n", "d"),
         "events": Column("Events", "d"),
         "follow_up_days": Column("Follow-up, median days", ".0f"),
-        "follow_up_low": Column("low", ".0f"),
-        "follow_up_high": Column("high", ".0f"),
+        "follow_up_low": Column("95 % low", ".0f"),
+        "follow_up_high": Column("95 % high", ".0f"),
         "latest_days": Column("Longest, days", ".0f"),
         "median_days": Column("Median survival, days", ".0f"),
-        "median_low": Column("low ", ".0f"),
-        "median_high": Column("high ", ".0f"),
+        "median_low": Column("95 % low", ".0f"),
+        "median_high": Column("95 % high", ".0f"),
     }
     text = "Follow-up is the reverse Kaplan-Meier median, in which events are censored; a dash means not reached."
-    part.add(Shown("follow_up", "Follow-up.", table, columns, text))
+    shown = table.assign(endpoint=table["endpoint"].astype(str).str.upper())
+    part.add(Shown("follow_up", "Follow-up.", shown, columns, text))
     if curve is not None:
         part.add(_event_curves(curve))
 
@@ -154,6 +174,14 @@ def _missing(part: Section, tables: RunTables) -> None:
     part.add(
         Display("missingness", "Missing values.", text, table, draw, f"{len(table)} columns miss values", height=height)
     )
+
+
+def _variable(name: str) -> str:
+    """Return a column's name as words, its unit after a comma."""
+    for end, unit in (("_years", "years"), ("_days", "days"), ("_mm", "mm"), ("_ml", "ml")):
+        if name.endswith(end):
+            return f"{name.removesuffix(end).replace('_', ' ')}, {unit}"
+    return name.replace("_", " ")
 
 
 def _short(text: object, length: int) -> str:

@@ -132,8 +132,8 @@ def _horizons(part: Section, tables: RunTables, endpoint: str) -> None:
         "horizon_days": Column("Days", ".0f"),
         "status": Column("Status"),
         "auc": Column("AUC(t)", ".3f"),
-        "auc_low": Column("low", ".3f"),
-        "auc_high": Column("high", ".3f"),
+        "auc_low": Column("95 % low", ".3f"),
+        "auc_high": Column("95 % high", ".3f"),
         "brier": Column("Brier", ".3f"),
         "reason": Column("Reason"),
     }

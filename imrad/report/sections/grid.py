@@ -32,19 +32,27 @@ def section(tables: RunTables) -> Section:
         "n": Column("n", ".0f"),
         "n_positive": Column("High", ".0f"),
         "auc": Column("AUC", ".3f"),
-        "auc_low": Column("low", ".3f"),
-        "auc_high": Column("high", ".3f"),
+        "auc_low": Column("95 % low", ".3f"),
+        "auc_high": Column("95 % high", ".3f"),
         "p_permutation": Column("p", "p"),
         "q_fdr": Column("q", "p"),
+        "permutations": Column("Permutations", ".0f"),
         "spearman": Column("Spearman", ".2f"),
-        "reason": Column("Reason"),
     }
     caption = (
         "AUC: mean of the outer folds for the cell that the inner folds chose, with an approximate 95 % interval; p by "
         "permutation of the whole search; q corrects for all targets."
     )
     shown = summary.assign(status=summary["status"].str.replace("_", "\u00a0"))
-    part.add(Shown("summary", "Targets.", shown, columns, caption))
+    part.add(Shown("summary", "Targets.", shown, {name: columns[name] for name in columns if name in shown}, caption))
+    for found in summary[summary["status"] == "skipped"].to_dict("records"):
+        part.say(
+            "{target} was not tried: {reason}.",
+            "{target} 未尝试：{reason}。",
+            kind="missing",
+            target=str(found["target"]),
+            reason=str(found["reason"]).rstrip("."),
+        )
     if grid is not None:
         part.add(_heat_map(grid, summary))
     _band(part, tables, summary)
@@ -70,7 +78,7 @@ def _heat_map(grid: pd.DataFrame, summary: pd.DataFrame) -> Display:
                 np.arange(len(classifiers)), [_words(name) for name in classifiers], rotation=90, fontsize=6.5
             )
             axes.set_yticks(
-                np.arange(len(targets)), [f"{'● ' if n in claimed else ''}{n[:30]}" for n in targets], fontsize=6.5
+                np.arange(len(targets)), [f"{'● ' if n in claimed else ''}{_cell(n)}" for n in targets], fontsize=6.5
             )
             axes.tick_params(length=0)
             axes.set_title(_words(selector), fontsize=7.5)
@@ -95,6 +103,11 @@ def _heat_map(grid: pd.DataFrame, summary: pd.DataFrame) -> Display:
         width=max(5.0, 2.2 + 0.17 * len(selectors) * len(classifiers)),
         height=1.7 + 0.165 * len(targets),
     )
+
+
+def _cell(name: object) -> str:
+    text = str(name)
+    return text if len(text) <= 36 else text[:35] + "…"
 
 
 def _words(name: str) -> str:
@@ -152,7 +165,7 @@ def _band(part: Section, tables: RunTables, summary: pd.DataFrame) -> None:
                     label="shuffled features" if name == "shuffled_features" else f"{name} only",
                 )
         axes.axvline(0.5, color="#525a64", lw=0.7, ls=":")
-        axes.set_yticks(y, [str(name)[:30] for name in table["target"]], fontsize=7)
+        axes.set_yticks(y, [_cell(name) for name in table["target"]], fontsize=7)
         axes.set(xlabel="outer AUC", xlim=(0, 1), ylim=(-0.8, len(table) - 0.2))
         figure.legend(loc="outside upper left", ncols=2, fontsize=7)
 

@@ -239,4 +239,5 @@ def _sites(part: Section, tables: RunTables) -> None:
         "log_rank_p": Column("p, log-rank over levels", "p"),
     }
     text = "Levels with five patients and more. Where outcome differs between sites, a model may learn the site."
-    part.add(Shown("site_outcome", "Site and scanner against outcome.", table, columns, text))
+    shown = table.assign(endpoint=table["endpoint"].astype(str).str.upper())
+    part.add(Shown("site_outcome", "Site and scanner against outcome.", shown, columns, text))

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from imrad.report.displays import COLOURS, Display
+from imrad.report.displays import COLOURS, STYLES, Display
 from imrad.report.page import Calculator, Column, Section, Shown, Text
 from imrad.report.sections.names import TITLES
 from imrad.report.tables import RunTables
@@ -60,10 +60,18 @@ def _path(part: Section, tables: RunTables, endpoint: str) -> None:
         axes = figure.subplots()
         wide = table.pivot_table(index="lambda", columns="feature", values="coef").sort_index()
         scale = wide.abs().max()
-        for place, name in enumerate(wide.columns):
-            axes.plot(
-                np.log10(wide.index), wide[name] / (scale[name] or 1), lw=0.9, color=COLOURS[place % 8], alpha=0.8
-            )
+        x = np.log10(wide.index)
+        # Named are the terms that the chosen penalty keeps; the others stay grey.
+        at = int(np.argmin(np.abs(wide.index - chosen.iloc[0]))) if len(chosen) else 0
+        named = wide.iloc[at].abs()[lambda values: values > 0].sort_values(ascending=False).index[:8]
+        for name in wide.columns:
+            if name not in named:
+                axes.plot(x, wide[name] / (scale[name] or 1), lw=0.7, color="#9aa3ad", alpha=0.7)
+        for place, name in enumerate(named):
+            line = wide[name] / (scale[name] or 1)
+            axes.plot(x, line, lw=1.5, color=COLOURS[place], ls=STYLES[place], label=_short(str(name)), zorder=3)
+        if len(named):
+            figure.legend(loc="outside upper left", ncols=2, fontsize=7)
         for value in chosen:
             axes.axvline(np.log10(value), color=COLOURS[1], lw=1, ls="--")
         axes.axhline(0, color="#525a64", lw=0.6)
@@ -76,7 +84,10 @@ def _path(part: Section, tables: RunTables, endpoint: str) -> None:
             f"cv_{endpoint}", f"Choice of the penalty, {endpoint.upper()}.", text, curve, draw_curve, alt, height=3.0
         )
     )
-    text = f"{model}: the {min(TERMS, len(strongest))} terms that grow largest, each divided by its largest value."
+    text = (
+        f"{model}: the {min(TERMS, len(strongest))} terms that grow largest, each divided by its largest value; "
+        "in colour at most eight that the chosen penalty keeps."
+    )
     part.add(
         Display(
             f"path_{endpoint}",
@@ -85,7 +96,7 @@ def _path(part: Section, tables: RunTables, endpoint: str) -> None:
             lines,
             draw_lines,
             f"Paths of {lines['feature'].nunique()} terms",
-            height=2.8,
+            height=3.1,
         )
     )
 
@@ -101,8 +112,8 @@ def _coefficients(part: Section, tables: RunTables, endpoint: str) -> None:
         "feature": Column("Term"),
         "coef": Column("Coefficient", ".4g"),
         "hr": Column("Hazard ratio", ".3g"),
-        "hr_low": Column("low", ".3g"),
-        "hr_high": Column("high", ".3g"),
+        "hr_low": Column("95 % low", ".3g"),
+        "hr_high": Column("95 % high", ".3g"),
         "p": Column("p", "p"),
         "inclusion": Column("In outer folds", "share"),
         "kind": Column("Kind"),

@@ -24,6 +24,10 @@ def section(tables: RunTables) -> Section:
         if models is None:
             continue
         part.head("{endpoint}", endpoint=endpoint.upper())
+        external = tables.external(endpoint)
+        if external is not None and {"model", "c"} <= set(external.columns):
+            there = external.drop_duplicates("model").set_index("model")["c"]
+            models = models.assign(c_external=models["model"].map(there))
         columns = {
             "model": Column("Model"),
             "n": Column("n", ".0f"),
@@ -31,10 +35,12 @@ def section(tables: RunTables) -> Section:
             "c_apparent": Column("Apparent C", ".3f"),
             "c_bootstrap": Column("Bootstrap-corrected", ".3f"),
             "c_outer": Column("Outer-fold C", ".3f"),
-            "c_outer_low": Column("low", ".3f"),
-            "c_outer_high": Column("high", ".3f"),
+            "c_outer_low": Column("95 % low", ".3f"),
+            "c_outer_high": Column("95 % high", ".3f"),
+            "c_external": Column("External C", ".3f"),
             "uno_outer": Column("Uno's C", ".3f"),
             "ibs_outer": Column("IBS", ".3f"),
+            "ibs_without_predictors": Column("IBS, no predictor", ".3f"),
             "n_selected": Column("Terms", ".0f"),
         }
         kept = {name: column for name, column in columns.items() if name in models}
@@ -115,8 +121,8 @@ def _pairs(part: Section, tables: RunTables, endpoint: str) -> None:
         "reference": Column("Against"),
         "measure": Column("Measure"),
         "difference": Column("Difference", "+.3f"),
-        "low": Column("low", "+.3f"),
-        "high": Column("high", "+.3f"),
+        "low": Column("95 % low", "+.3f"),
+        "high": Column("95 % high", "+.3f"),
         "p": Column("p", "p"),
     }
     text = (

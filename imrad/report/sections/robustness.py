@@ -32,8 +32,8 @@ def section(tables: RunTables) -> Section:
             )
         if len(sites):
             columns = {"model": Column("Model"), "level": Column("Site left out"), "n": Column("n", ".0f")}
-            columns |= {"n_events": Column("Events", ".0f"), "c": Column("C", ".3f"), "low": Column("low", ".3f")}
-            columns |= {"high": Column("high", ".3f"), "note": Column("Note")}
+            columns |= {"n_events": Column("Events", ".0f"), "c": Column("C", ".3f"), "low": Column("95 % low", ".3f")}
+            columns |= {"high": Column("95 % high", ".3f"), "note": Column("Note")}
             text = "Fitted on the other sites, tested on the one left out."
             part.add(
                 Shown(

@@ -30,8 +30,8 @@ def section(tables: RunTables) -> Section:
             "n": Column("n", "d"),
             "n_events": Column("Events", "d"),
             "c": Column("C", ".3f"),
-            "low": Column("low", ".3f"),
-            "high": Column("high", ".3f"),
+            "low": Column("95 % low", ".3f"),
+            "high": Column("95 % high", ".3f"),
         }
         part.add(
             Shown(

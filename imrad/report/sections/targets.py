@@ -111,8 +111,8 @@ def _agreement(part: Section, tables: RunTables) -> None:
         )
     else:
         columns = {"target": Column("Target"), "second": Column("Against"), "n": Column("n", "d")}
-        columns |= {"spearman": Column("Spearman", ".2f"), "spearman_low": Column("low", ".2f")}
-        columns |= {"spearman_high": Column("high", ".2f"), "pearson": Column("Pearson", ".2f")}
+        columns |= {"spearman": Column("Spearman", ".2f"), "spearman_low": Column("95 % low", ".2f")}
+        columns |= {"spearman_high": Column("95 % high", ".2f"), "pearson": Column("Pearson", ".2f")}
         columns |= {"zeros_first": Column("Zero, first", "share"), "zeros_second": Column("Zero, second", "share")}
         kept = {name: column for name, column in columns.items() if name in agreement}
         part.add(Shown("target_agreement", "Agreement of two methods.", agreement, kept))

@@ -218,7 +218,11 @@ def _general(part: Section, tables: RunTables) -> None:
         return
     shown = {"endpoint": Column("Endpoint"), "n": Column("n", ".0f"), "events": Column("Events", ".0f")}
     shown |= {f"c_{name}": Column(f"C, {name}", ".3f") for name in ("Clinical", "Rad", "ImRad", "Clinical+ImRad")}
-    shown |= {"difference": Column("Difference", "+.3f"), "low": Column("low", "+.3f"), "high": Column("high", "+.3f")}
+    shown |= {
+        "difference": Column("Difference", "+.3f"),
+        "low": Column("95 % low", "+.3f"),
+        "high": Column("95 % high", "+.3f"),
+    }
     shown["p"] = Column("p", "p")
     table = pd.DataFrame(rows).reindex(columns=list(shown))
     caption = (

@@ -42,17 +42,27 @@
   }
 
   const links = new Map(all("nav ol a").map((link) => [link.hash.slice(1), link]));
-  if ("IntersectionObserver" in window) {
-    const seen = new IntersectionObserver((entries) => {
-      for (const entry of entries) {
-        if (!entry.isIntersecting) continue;
-        for (const link of links.values()) link.removeAttribute("aria-current");
-        const link = links.get(entry.target.id);
-        if (link) link.setAttribute("aria-current", "true");
-      }
-    }, { rootMargin: "0px 0px -75% 0px" });
-    for (const section of all("main section")) seen.observe(section);
-  }
+  const sections = all("main section");
+  const mark = () => {
+    const end = innerHeight + scrollY >= root.scrollHeight - 2;
+    const read = sections.filter((section) => section.getBoundingClientRect().top <= innerHeight * 0.3);
+    const asked = one(location.hash || "#none", one("main"));
+    // At the end of the page the last parts cannot reach the top: the one that was asked for counts.
+    let now = read.at(-1) || sections[0];
+    if (end) now = sections.includes(asked) && asked.getBoundingClientRect().top >= 0 ? asked : sections.at(-1);
+    for (const [key, link] of links) {
+      if (key === now.id) link.setAttribute("aria-current", "true");
+      else link.removeAttribute("aria-current");
+    }
+  };
+  let waiting = false;
+  const later = () => {
+    if (waiting) return;
+    waiting = true;
+    requestAnimationFrame(() => { waiting = false; mark(); });
+  };
+  for (const kind of ["scroll", "resize", "hashchange"]) addEventListener(kind, later, { passive: true });
+  mark();
 
   const element = (name, text, attributes = {}) => {
     const made = document.createElement(name);
