@@ -12,6 +12,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from imrad.report.chinese import both, in_both
 from imrad.report.displays import Display
 from imrad.report.page import Calculator, Note, Section, Shown, Text, shown_value
 
@@ -68,6 +69,7 @@ def render(
     environment.filters["shown"] = shown_value
     environment.filters["kind"] = _kind
     environment.filters["embedded"] = _json
+    environment.filters["both"] = lambda words: words if isinstance(words, Text) else both(words)
     script = _script()
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     # Only this very script may run, and nothing may be asked of any network.
@@ -78,7 +80,7 @@ def render(
         subtitle=subtitle,
         sections=sections,
         language=language,
-        drawings={name: Markup(svg) for name, svg in drawings.items()},
+        drawings={name: Markup(in_both(svg)) for name, svg in drawings.items()},
         tables=tables,
         script=Markup(script),
         policy=policy,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from imrad import content
 from imrad.report import html
+from imrad.report.chinese import in_chinese
 from imrad.report.displays import Display
 from imrad.report.identifiers import Mask
 from imrad.report.page import Calculator, Note, Section, Shown, Text
@@ -111,7 +112,8 @@ class Report:
         for name, table in self.data().items():
             (fresh / f"{name}.csv").write_text(_csv(table), encoding="utf-8")
         for name, svg in self._drawings.items():
-            (fresh / f"{name}.svg").write_text(svg, encoding="utf-8")
+            drawing = in_chinese(svg) if self.language == "zh" else svg
+            (fresh / f"{name}.svg").write_text(drawing, encoding="utf-8")
         with content.write_atomically(target) as temporary:
             temporary.write_text(self.html(), encoding="utf-8")
         shutil.rmtree(folder, ignore_errors=True)

@@ -136,6 +136,9 @@ def test_language_is_switched_in_the_page(shown):
     browser.js("document.querySelector('#language').click()")
     assert browser.js(heading).endswith("结论")
     assert browser.js("return document.documentElement.lang") == "zh"
+    words = "return document.querySelector('#f-km_os svg').textContent, document.querySelector('#f-km_os').innerText"
+    assert "月" in browser.js(words)
+    assert "months" not in browser.js(words)
     browser.js("document.querySelector('#language').click()")
     assert browser.js(heading).endswith("Verdict")
 
@@ -214,6 +217,8 @@ def test_downloads_come_from_the_page_itself(shown):
     assert table.lstrip("\ufeff") == (folder / "report_data/km_os.csv").read_text()
     assert drawing.startswith("<svg")
     assert "DejaVu" in drawing
+    assert ">months</tspan>" in drawing
+    assert "月" not in drawing
 
 
 def test_page_can_be_used_without_a_mouse(shown):

@@ -30,7 +30,11 @@
   }
   for (const link of all("[data-svg]")) {
     link.addEventListener("click", (event) => {
-      const drawing = one("svg", document.getElementById("f-" + link.dataset.svg));
+      const drawing = one("svg", document.getElementById("f-" + link.dataset.svg)).cloneNode(true);
+      for (const words of all("[lang]", drawing)) {
+        if (words.getAttribute("lang") === root.lang) words.removeAttribute("lang");
+        else words.remove();
+      }
       save(event, new XMLSerializer().serializeToString(drawing), "image/svg+xml");
     });
   }
