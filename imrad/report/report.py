@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Report"]
 
+SURVIVAL = ("models", "curves", "model", "explanations", "subgroups", "robustness")
+"""Sections of survival models; a run of responses alone does without them."""
+
 
 class Report:
     """Draws what a run has written; it fits nothing.
@@ -64,7 +67,14 @@ class Report:
     @cached_property
     def sections(self) -> list[Section]:
         """The sections in the reader's order."""
-        return [self._masked(section(self.tables)) for section in SECTIONS]
+        made = (section(self.tables) for section in SECTIONS)
+        return [self._masked(part) for part in made if self._has_place(part)]
+
+    def _has_place(self, part: Section) -> bool:
+        """Tell whether a section speaks of a kind of endpoint that this run has."""
+        if part.key == "response":
+            return bool(part.blocks)
+        return part.key not in SURVIVAL or bool(self.tables.endpoints) or not self.tables.responses
 
     @cached_property
     def _drawings(self) -> dict[str, str]:

@@ -92,6 +92,16 @@ class RunTables:
         wanted = list(self.run.config.section("fuse").get("endpoints", []))
         return sorted(found, key=lambda name: (wanted.index(name) if name in wanted else len(wanted), name))
 
+    @cached_property
+    def responses(self) -> list[str]:
+        """Binary endpoints that a fusion has written."""
+        folder = self.run.folder / "response"
+        return sorted(path.parent.name for path in folder.glob("*/models.csv")) if folder.is_dir() else []
+
+    def response(self, endpoint: str, name: str) -> pd.DataFrame | None:
+        """Return a table of a binary endpoint's fusion."""
+        return self.get(f"response/{endpoint}/{name}.csv")
+
     def survival(self, endpoint: str, name: str) -> pd.DataFrame | None:
         """Return a table of an endpoint's fusion."""
         return self.get(f"survival/{endpoint}/{name}.csv")

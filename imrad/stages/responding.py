@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from imrad.exceptions import FeasibilityError
 from imrad.stages import proof
-from imrad.stages.blocks import features
+from imrad.stages.blocks import CLINICAL, features
 from imrad.stages.outside import write_external_responses
 from imrad.stages.prepare_tables import describe
 from imrad.stages.preparing import make_preparation
@@ -101,7 +101,7 @@ def fuse_response(
     if len(preparation):
         describe(stage, folder, preparation, features(data), splits)
     stage.table(f"{folder}/predictions.csv", result.probability)
-    stage.table(f"{folder}/matched_pair.csv", _with_columns(result.matched_pair, data))
+    stage.table(f"{folder}/matched_pair.csv", _with_columns(result.matched_pair, data, settings.clinical or CLINICAL))
     stage.json(f"{folder}/verdict.json", result.verdict)
     stage.plain(f"{folder}/models.zip", result.final)
     stage.json(f"{folder}/nomogram.json", {model: plain | {"n": n} for model, plain in result.nomograms.items()})
@@ -110,8 +110,9 @@ def fuse_response(
     return [f"{name}: {result.verdict['sentence']}", *write_external_responses(run, stage, data, name, result.final)]
 
 
-def _with_columns(pair: pd.DataFrame, data: AnnData) -> pd.DataFrame:
+def _with_columns(pair: pd.DataFrame, data: AnnData, wanted: Sequence[str]) -> pd.DataFrame:
     """Return the matched pair with the patients' clinical columns as the cohort holds them."""
-    own = set(pair.columns)
-    obs = data.obs.loc[list(pair["patient"]), [column for column in data.obs.columns if column not in own]]
+    # What tells who a patient is (case, series, dates) stays out: these rows are shown.
+    columns = [column for column in wanted if column in data.obs and column not in pair.columns]
+    obs = data.obs.loc[list(pair["patient"]), columns]
     return pair.join(obs.astype(object).reset_index(drop=True))

@@ -19,6 +19,7 @@ from imrad.evaluation.two_group import screen
 __all__ = ["univariable_table"]
 
 COLUMNS = ["block", "feature", "kind", "n", "test", "p", "p_chi2", "p_fisher", "q", "or", "or_low", "or_high", "auc"]
+SUMMARIES = ["summary_0", "summary_1"]
 
 
 def univariable_table(outcome: npt.ArrayLike, tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
@@ -36,11 +37,13 @@ def univariable_table(outcome: npt.ArrayLike, tables: Mapping[str, pd.DataFrame]
     -------
     DataFrame
         block, feature, kind, n, test, p, p_chi2, p_fisher, q (Benjamini and Hochberg within the
-        block), or, or_low, or_high (per SD of a number; second against first of two categories), auc.
+        block), or, or_low, or_high (per SD of a number; second against first of two categories), auc,
+        summary_0 and summary_1 (median and quartiles of a number, counts of categories, in each class).
     """
     y = binary_outcome(outcome)
     parts = [_block(y, table).assign(block=name) for name, table in tables.items() if table.shape[1]]
-    return pd.concat(parts, ignore_index=True)[COLUMNS] if parts else pd.DataFrame(columns=COLUMNS)
+    columns = [*COLUMNS, *SUMMARIES]
+    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
 
 
 def _block(y: BoolArray, table: pd.DataFrame) -> pd.DataFrame:
@@ -59,8 +62,21 @@ def _block(y: BoolArray, table: pd.DataFrame) -> pd.DataFrame:
     out = pd.DataFrame(rows).reindex(columns=COLUMNS[1:])
     out = out.astype({name: float for name in COLUMNS[4:] if name != "test"})
     out["n"] = out["n"].astype(int)
+    for name, inside in (("summary_0", ~y), ("summary_1", y)):
+        out[name] = [_summary(values[inside], number in numeric) for number, values in enumerate(columns)]
     out["q"] = adjust(out["p"].to_numpy(dtype=float), "BH")
     return out
+
+
+def _summary(values: pd.Series[Any], number: bool) -> str:
+    known = values.dropna()
+    if not len(known):
+        return ""
+    if number:
+        low, middle, high = known.astype(float).quantile([0.25, 0.5, 0.75])
+        return f"{middle:.4g} ({low:.4g} to {high:.4g})"
+    counts = known.astype(str).value_counts().sort_index()
+    return ", ".join(f"{level}: {n} ({100 * n / len(known):.0f} %)" for level, n in counts.items())
 
 
 def _is_number(values: pd.Series[Any]) -> bool:

@@ -56,3 +56,16 @@ def test_nothing_is_done_twice(run):
 def test_an_unknown_endpoint_is_refused(run):
     with pytest.raises(ConfigError, match=r"unknown endpoint 'respons' .did you mean response"):
         stages.fuse(run, endpoint="respons")
+
+
+def test_the_report_speaks_of_the_response_and_of_nobody(run):
+    stages.report(run)
+    page = (run.folder / "report.html").read_text(encoding="utf-8")
+    for name in ("roc", "scores", "calibration", "decision", "response_forest", "response_nomogram"):
+        assert f'id="f-{name}_response"' in page, name
+    assert "No fusion has run" not in page
+    assert "ICI-0" not in page
+    data = {path.stem for path in (run.folder / "report_data").glob("*.csv")}
+    assert {"univariable_response", "multivariable_response", "operating_response", "matched_pair_response"} <= data
+    verdict = json.loads((run.folder / "response/response/verdict.json").read_text())
+    assert f"{verdict['auc_difference']:+.3f}" in page

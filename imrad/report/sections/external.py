@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from imrad.report.page import Column, Section, Shown, Text
+from imrad.report.sections.centres import add_centres
 from imrad.report.sections.names import TITLES
 from imrad.report.tables import RunTables
 
@@ -12,6 +13,7 @@ __all__ = ["section"]
 def section(tables: RunTables) -> Section:
     """Return the external values of every endpoint beside those of the outer folds."""
     part = Section("external", Text(*TITLES["external"]))
+    add_centres(part, tables)
     for endpoint in tables.endpoints:
         found = tables.external(endpoint)
         if found is None:

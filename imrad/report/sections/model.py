@@ -13,7 +13,7 @@ from imrad.report.page import Calculator, Column, Section, Shown, Text
 from imrad.report.sections.names import TITLES
 from imrad.report.tables import RunTables
 
-__all__ = ["section"]
+__all__ = ["drawn_nomogram", "ready_nomogram", "section"]
 
 TERMS = 20
 
@@ -214,7 +214,7 @@ def _nomogram(part: Section, tables: RunTables, endpoint: str) -> None:
             "列线图与计算器：最终模型有非零项时由 fuse 写出。",
         )
         return
-    ready = {str(name): _ready(plain) for name, plain in models.items()}
+    ready = {str(name): ready_nomogram(plain) for name, plain in models.items()}
     order: list[str] = [name for name in ("Clinical+ImRad", "Clinical", "ImRad") if name in ready]
     order += [name for name in ready if name not in order and len(ready[name]["predictors"]) <= 30]
     if not order:
@@ -223,7 +223,7 @@ def _nomogram(part: Section, tables: RunTables, endpoint: str) -> None:
         )
         return
     name = order[0]
-    part.add(_drawn(endpoint, name, models[name]))
+    part.add(drawn_nomogram(endpoint, name, models[name]))
     axes = pd.DataFrame(models[name]["axes"])
     columns = {"predictor": Column("Predictor"), "label": Column("Value"), "points": Column("Points", ".1f")}
     if "label" not in axes:
@@ -252,7 +252,7 @@ def _nomogram(part: Section, tables: RunTables, endpoint: str) -> None:
     part.say("{formula}", kind="code", formula=str(models[name]["formula"]))
 
 
-def _ready(plain: dict[str, Any]) -> dict[str, Any]:
+def ready_nomogram(plain: dict[str, Any]) -> dict[str, Any]:
     """Return what the page's script needs, with a place where each input starts."""
     keys = ("kind", "intercept", "points_per_unit", "outcomes")
     predictors = []
@@ -265,7 +265,8 @@ def _ready(plain: dict[str, Any]) -> dict[str, Any]:
     return {key: plain[key] for key in keys} | {"predictors": predictors}
 
 
-def _drawn(endpoint: str, name: str, plain: dict[str, Any]) -> Display:
+def drawn_nomogram(endpoint: str, name: str, plain: dict[str, Any]) -> Display:
+    """Return the nomogram of a final model, survival or binary."""
     rows = [
         {"axis": item["predictor"], "label": item.get("label", f"{item['value']:g}"), "points": item["points"]}
         for item in plain["axes"]

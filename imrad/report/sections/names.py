@@ -16,6 +16,7 @@ TITLES: dict[str, tuple[str, str]] = {
     "explanations": ("Explanations", "解释"),
     "subgroups": ("Subgroups", "亚组"),
     "robustness": ("Robustness", "稳健性"),
+    "response": ("Response", "疗效"),
     "external": ("External cohort", "外部队列"),
     "checklists": ("Checks and checklists", "检查与清单"),
     "methods": ("Methods", "方法"),

@@ -9,6 +9,7 @@ import pandas as pd
 from imrad.report.checks import run_checks
 from imrad.report.page import Column, Number, Section, Shown, Text
 from imrad.report.sections.names import TITLES
+from imrad.report.sections.responses import tell_verdict
 from imrad.report.tables import RunTables
 
 __all__ = ["section"]
@@ -43,6 +44,8 @@ def section(tables: RunTables) -> Section:
     part = Section("verdict", Text(*TITLES["verdict"]))
     for endpoint in tables.endpoints:
         _endpoint(part, tables, endpoint)
+    for endpoint in tables.responses:
+        tell_verdict(part, tables, endpoint)
     _phenotypes(part, tables)
     if not part.blocks:
         part.missing(
