@@ -193,7 +193,9 @@ def extract(
     ] = None,
     settings: Annotated[
         str | None,
-        typer.Option(help="A pyradiomics parameter file, or ct, founding-851, founding-1037; else its defaults."),
+        typer.Option(
+            help="A pyradiomics parameter file, or ct, mri, pet, founding-851, founding-1037; else its defaults."
+        ),
     ] = None,
     engine: Annotated[
         str, typer.Option(help="imrad, pyradiomics, or deep: vectors from your own network (--weights; an extra).")

@@ -10,10 +10,13 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from imrad.exceptions import ConfigError, GeometryError, ImageError, InputError
+from imrad.exceptions import ConfigError, GeometryError, ImageError
+from imrad.radiomics.dicom_time import acquired_at
+from imrad.radiomics.dicom_volumes import volumes_in
 from imrad.radiomics.geometry import Grid
 from imrad.radiomics.image_settings import MAPS, MapName
 from imrad.radiomics.images import OpenImage, VolumeFile, VoxelsInMemory, open_image
+from imrad.radiomics.series import DicomSeries
 
 __all__ = ["DynamicImage", "dynamic_map", "open_dynamic"]
 
@@ -162,24 +165,45 @@ def _same_grid(first: Grid, other: Grid, number: int) -> None:
 def open_dynamic(
     paths: Sequence[str | Path], times_s: Sequence[float], name: MapName, *, unenhanced: int = 1, max_voxels: int
 ) -> DynamicImage:
-    """Open the volumes of a dynamic image: one file or DICOM folder each, or a four-dimensional file.
+    """Open the volumes of a dynamic image: a file or DICOM folder each, one folder of all, or a four-dimensional file.
+
+    Without `times_s` DICOM volumes tell their times themselves, from the first one on.
 
     Raises
     ------
     InputError, ImageError, GeometryError
         If a volume cannot be read or they make no map; in one sentence.
     """
+    path = Path(paths[0])
     if len(paths) > 1:
         volumes = [open_image(path, max_voxels=max_voxels) for path in paths]
-        return DynamicImage(volumes, times_s, name, unenhanced=unenhanced)
-    path = Path(paths[0])
-    if path.is_dir():
+    elif path.is_dir():
+        volumes = [DicomSeries(path, files=files, max_voxels=max_voxels) for files in volumes_in(path)]
+        order = _own_times(volumes)
+        if order is not None:
+            volumes = [volumes[number] for number in np.argsort(order, kind="stable")]
+    else:
+        volumes = _volumes_of(path, max_voxels)
+    times = times_s or _own_times(volumes)
+    if not times:
         message = (
-            f"{path} is one folder where {name} needs a volume for each time point; give the folder of each in the "
-            f"order of time, separated by semicolons"
+            f"{path}: {len(volumes)} volumes do not tell when each was acquired; give the times in s, such as 0;60;120"
+            f", in a column times_s"
         )
-        raise InputError(message)
-    return DynamicImage(_volumes_of(path, max_voxels), times_s, name, unenhanced=unenhanced)
+        raise ImageError(message)
+    return DynamicImage(volumes, times, name, unenhanced=unenhanced)
+
+
+def _own_times(volumes: Sequence[OpenImage]) -> list[float] | None:
+    """Return the times of DICOM volumes in s, from the earliest on: of their acquisition, or else of their trigger."""
+    told = [acquired_at([file for file, _ in v.files]) for v in volumes if isinstance(v, DicomSeries)]
+    moments = [at for at, _ in told if at is not None]
+    if len(moments) == len(volumes) == len(set(moments)):
+        return [(at - min(moments)).total_seconds() for at in moments]
+    delays = [delay for _, delay in told if delay is not None]
+    if len(delays) == len(volumes) == len(set(delays)):
+        return [(delay - min(delays)) / 1000.0 for delay in delays]
+    return None
 
 
 def _volumes_of(path: Path, max_voxels: int) -> list[OpenImage]:

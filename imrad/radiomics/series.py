@@ -69,6 +69,8 @@ class DicomSeries:
         A folder (searched with its subfolders) or one file.
     series : str, optional
         The SeriesInstanceUID to take where the folder holds several.
+    files : sequence of Path, optional
+        Only these of the folder's files.
     max_voxels : int
         Refuse larger images before decoding.
 
@@ -93,9 +95,11 @@ class DicomSeries:
         If slices are missing, unevenly spaced or tilted.
     """
 
-    def __init__(self, path: Path, *, series: str | None = None, max_voxels: int) -> None:
+    def __init__(
+        self, path: Path, *, series: str | None = None, files: Sequence[Path] | None = None, max_voxels: int
+    ) -> None:
         self.path = path
-        frames, head, notes = _choose_series(path, series)
+        frames, head, notes = _choose_series(path, series, files)
         self.modality = str(head.get("Modality", ""))
         self.series_uid = str(head.get("SeriesInstanceUID", ""))
         self.study_uid = str(head.get("StudyInstanceUID", ""))
@@ -149,12 +153,12 @@ class DicomSeries:
         return self.grid.cropped(((first, last), (0, y), (0, x))).image(volume)
 
 
-def _choose_series(path: Path, series: str | None) -> tuple[list[_Frame], Any, list[str]]:
-    """Read all headers below `path` and return the frames of one image series."""
+def _choose_series(path: Path, series: str | None, files: Sequence[Path] | None) -> tuple[list[_Frame], Any, list[str]]:
+    """Read all headers below `path` (or of some files) and return the frames of one image series."""
     groups: dict[str, list[_Frame]] = defaultdict(list)
     heads: dict[str, Any] = {}
     others = Counter[str]()
-    for file in _files(path):
+    for file in _files(path) if files is None else files:
         if not is_dicom(file):
             others["files that are not DICOM"] += 1
             continue

@@ -8,7 +8,6 @@ with decay correction to the administration added.
 from __future__ import annotations
 
 import math
-import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from typing import Any
 
 from imrad.exceptions import ImageError
 from imrad.radiomics.dicom import read_dataset
+from imrad.radiomics.dicom_time import clock, date_time, moment, someday
 
 __all__ = ["SuvScale", "suv_scale"]
 
@@ -179,17 +179,17 @@ def _by_activity(heads: Sequence[Any], name: object) -> tuple[float, str]:
 def _decay_seconds(heads: Sequence[Any], half_life_s: float, name: object) -> float:
     """Return the seconds from injection to the time that the series is decay-corrected to."""
     drug, scan = _drug(heads[0]), _scan_start(heads, half_life_s, name)
-    start = _date_time(drug.get("RadiopharmaceuticalStartDateTime"), heads[0])
+    start = date_time(drug.get("RadiopharmaceuticalStartDateTime"), heads[0])
     if start is None or scan.year == 1:
         # Without a date the injection was on the day of the scan, or, where its clock shows later, on the day before.
-        clock = start.time() if start is not None else _clock(drug.get("RadiopharmaceuticalStartTime"))
-        if clock is None:
+        at = start.time() if start is not None else clock(drug.get("RadiopharmaceuticalStartTime"))
+        if at is None:
             message = (
                 f"SUV cannot be computed from {name}: RadiopharmaceuticalStartTime (0018,1072) is "
                 f"'{drug.get('RadiopharmaceuticalStartTime')}', no time of day; correct the header"
             )
             raise ImageError(message)
-        start = datetime.combine(scan.date(), clock) if scan.year > 1 else _someday(clock)
+        start = datetime.combine(scan.date(), at) if scan.year > 1 else someday(at)
         if start > scan:
             start -= timedelta(days=1)
     decay_s = (scan - start).total_seconds()
@@ -205,13 +205,13 @@ def _decay_seconds(heads: Sequence[Any], half_life_s: float, name: object) -> fl
 
 def _scan_start(heads: Sequence[Any], half_life_s: float, name: object) -> datetime:
     """Return when the scan began: the series' time, unless it was written after the acquisition."""
-    series = _moment(heads[0], "Series")
+    series = moment(heads[0], "Series")
     acquired = sorted(
-        ((moment, number) for number, head in enumerate(heads) if (moment := _moment(head, "Acquisition"))),
+        (at, number) for number, head in enumerate(heads) if (at := moment(head, "Acquisition")) is not None
     )
     if series is not None and (not acquired or series <= acquired[0][0]):
         return series
-    private = next((found for head in heads if (found := _date_time(_private(head, *_GE, 0x0D), head))), None)
+    private = next((found for head in heads if (found := date_time(_private(head, *_GE, 0x0D), head))), None)
     if private is not None:
         return private
     if not acquired:
@@ -230,57 +230,6 @@ def _scan_start(heads: Sequence[Any], half_life_s: float, name: object) -> datet
         average_s = math.log(within / -math.expm1(-within)) / decay
         return first - timedelta(seconds=reference_s) + timedelta(seconds=average_s)
     return first
-
-
-def _moment(head: Any, which: str) -> datetime | None:
-    clock = _clock(head.get(f"{which}Time"))
-    if clock is None:
-        return None
-    # A date that was taken out is that of the other moment, or of the study.
-    dates = (head.get(name) for name in (f"{which}Date", "AcquisitionDate", "SeriesDate", "StudyDate"))
-    day = re.sub(r"\D", "", str(next((date for date in dates if date), "")))
-    try:
-        return datetime.combine(datetime.strptime(day[:8], "%Y%m%d").date(), clock)
-    except ValueError:
-        return _someday(clock)
-
-
-def _someday(clock: Any) -> datetime:
-    """Return a time of day whose date is not known; the second of January leaves room for a day before."""
-    return datetime(1, 1, 2, clock.hour, clock.minute, clock.second, clock.microsecond)
-
-
-def _clock(value: Any) -> Any:
-    """Return a DICOM time (TM), in whole or in part, with or without the colons of old exports."""
-    text = str(value or "").strip().replace(":", "")
-    found = re.fullmatch(r"(\d{2})(\d{2})?(\d{2})?(?:\.(\d{1,6}))?", text)
-    if found is None:
-        return None
-    hour, minute, second = (int(part or 0) for part in found.groups()[:3])
-    if hour > 23 or minute > 59 or second > 60:
-        return None
-    return datetime(1, 1, 2, hour, minute, min(second, 59), int((found.group(4) or "0").ljust(6, "0"))).time()
-
-
-def _date_time(value: Any, head: Any) -> datetime | None:
-    """Return a DICOM date and time (DT) on the clock of the series, or nothing."""
-    found = re.fullmatch(r"(\d{8})(\d{2,6}(?:\.\d{1,6})?)([+-]\d{4})?", str(value or "").strip())
-    clock = _clock(found.group(2)) if found else None
-    if found is None or clock is None:
-        return None
-    try:
-        moment = datetime.combine(datetime.strptime(found.group(1), "%Y%m%d").date(), clock)
-    except ValueError:
-        return None
-    local = str(head.get("TimezoneOffsetFromUTC") or "").strip()
-    if found.group(3) and re.fullmatch(r"[+-]\d{4}", local):
-        moment += _offset(local) - _offset(found.group(3))
-    return moment
-
-
-def _offset(text: str) -> timedelta:
-    shift = timedelta(hours=int(text[1:3]), minutes=int(text[3:5]))
-    return -shift if text[0] == "-" else shift
 
 
 def _drug(head: Any) -> Any:

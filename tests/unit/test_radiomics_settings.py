@@ -13,7 +13,9 @@ from imrad.radiomics import RadiomicsSettings, feature_names
 CONFIGS = Path(__file__).parents[2] / "configs" / "radiomics"
 
 
-@pytest.mark.parametrize(("name", "number"), [("founding-851", 851), ("founding-1037", 1037), ("ct", 1037)])
+@pytest.mark.parametrize(
+    ("name", "number"), [("founding-851", 851), ("founding-1037", 1037), ("ct", 1037), ("mri", 851), ("pet", 107)]
+)
 def test_shipped_files_give_their_number_of_features(name, number):
     names = feature_names(RadiomicsSettings.from_yaml(CONFIGS / f"{name}.yaml"))
     assert len(names) == len(set(names)) == number

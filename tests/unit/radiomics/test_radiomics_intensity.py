@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from pydantic import ValidationError
+from pydicom.uid import generate_uid
 
 from imrad.exceptions import ConfigError, GeometryError, ImageError
 from imrad.radiomics import body_mask, dynamic_map, open_image
@@ -160,3 +161,58 @@ def test_volumes_from_several_files_or_one_of_four_dimensions(tmp_path):
         open_image(joined)
     with pytest.raises(ImageError, match="holds one volume where a map over time needs several"):
         open_dynamic(paths[:1], [0], "slope_per_min", max_voxels=10**6)
+
+
+def dce(files, folder, volumes, tell):
+    """Write every volume as slices of one series (or several), each told apart by `tell(dataset, number)`."""
+    series, frame, study = generate_uid(), generate_uid(), generate_uid()
+    for number, volume in enumerate(volumes):
+        files.series(
+            folder,
+            volume,
+            prefix=f"t{number}_",
+            series=series,
+            frame=frame,
+            study=study,
+            edit=lambda data, _k, number=number: tell(data, number),
+        )
+
+
+def by_series(data, number):
+    data.SeriesInstanceUID, data.AcquisitionTime = f"1.2.3.4.{9 - number}", f"1000{10 * number:02d}"
+
+
+def by_position(data, number):
+    data.TemporalPositionIdentifier, data.AcquisitionTime = str(number + 1), "100000"
+    data.TriggerTime = str(10000 * number)
+
+
+def by_acquisition(data, number):
+    data.AcquisitionNumber, data.AcquisitionDateTime = str(number + 1), f"202001011000{10 * number:02d}.00"
+
+
+@pytest.mark.parametrize("tell", [by_series, by_position, by_acquisition])
+def test_one_folder_of_all_time_points(tmp_path, files, tell):
+    rng = np.random.default_rng(0)
+    volumes = rng.integers(1000, 2000, (3, 4, 5, 6)).astype(np.uint16)
+    dce(files, tmp_path / "dce", volumes, tell)
+    image = open_dynamic([tmp_path / "dce"], [], "slope_per_min", max_voxels=10**6)
+    expected = dynamic_map(volumes.astype(float) - 1024, [0, 10, 20], "slope_per_min")
+    np.testing.assert_allclose(sitk.GetArrayFromImage(image.read()), expected, rtol=1e-12, atol=1e-9)
+    assert "slope_per_min over 3 time points, 0 to 20 s" in image.notes[-1]
+
+
+def test_a_folder_that_does_not_part_into_volumes(tmp_path, files, stored):
+    files.series(tmp_path / "one", stored)
+    with pytest.raises(ImageError, match=r"holds 6 slices at 6 positions, and no attribute .* parts them"):
+        open_dynamic([tmp_path / "one"], [], "slope_per_min", max_voxels=10**6)
+    dce(
+        files,
+        tmp_path / "silent",
+        [stored, stored],
+        lambda data, number: setattr(data, "AcquisitionNumber", str(number)),
+    )
+    with pytest.raises(ImageError, match="2 volumes do not tell when each was acquired"):
+        open_dynamic([tmp_path / "silent"], [], "slope_per_min", max_voxels=10**6)
+    image = open_dynamic([tmp_path / "silent"], [0, 60], "slope_per_min", max_voxels=10**6)
+    assert not sitk.GetArrayFromImage(image.read()).any()
