@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
+import SimpleITK as sitk
 
 from imrad.exceptions import ImageError, MissingExtraError
 from imrad.radiomics.features import BY_NAME_ONLY, CLASSES
@@ -15,7 +16,6 @@ from imrad.radiomics.settings import RadiomicsSettings
 
 if TYPE_CHECKING:
     import pandas as pd
-    import SimpleITK as sitk
 
 __all__ = ["compare", "differences", "extract_pyradiomics"]
 
@@ -57,6 +57,9 @@ def extract_pyradiomics(
     parameters["setting"]["additionalInfo"] = False
     logger = logging.getLogger("radiomics")
     before = logger.level
+    # pyradiomics sets ITK's tolerances for the whole process.
+    coordinates = sitk.ProcessObject.GetGlobalDefaultCoordinateTolerance()
+    directions = sitk.ProcessObject.GetGlobalDefaultDirectionTolerance()
     logger.setLevel(logging.CRITICAL)
     try:
         with warnings.catch_warnings(action="ignore"):
@@ -67,6 +70,8 @@ def extract_pyradiomics(
         raise ImageError(message) from error
     finally:
         logger.setLevel(before)
+        sitk.ProcessObject.SetGlobalDefaultCoordinateTolerance(coordinates)
+        sitk.ProcessObject.SetGlobalDefaultDirectionTolerance(directions)
     return {name: float(value) for name, value in found.items()}
 
 

@@ -13,7 +13,7 @@ one voxel, or fewer extended axes than    ``ValueError``                        
 whole-number images near their type's     bin edges wrap round (8-bit images above     edges in double precision
 end                                       205 at bin width 25): wrong levels
 image too small for LoG; image all 0      image left out, or NaN intensities and an    the same columns, NaN
-for square, logarithm, ...                error
+for square, logarithm and exponential     error
 ``LBP2D``, ``LBP3D`` without extra        image left out with a log line               always computed
 packages; ``LBP3D`` with SciPy >= 1.15
 ``shape2D``                               tests the wrong axis (x for z); fails on     tests ``force2Ddimension``

@@ -151,12 +151,12 @@ def _pointwise(image_type: str, image: Array, box: Box) -> Array | None:
     # The scale comes from the whole working image: the filters keep its largest intensity.
     largest = max(abs(float(image.max())), abs(float(image.min())))
     values = image[box].astype(np.float64)
+    if image_type == "SquareRoot":
+        return np.sign(values) * np.sqrt(np.abs(values) * largest)  # type: ignore[no-any-return]
     if largest == 0.0:
         return None
     if image_type == "Square":
         return (1 / np.sqrt(largest) * values) ** 2  # type: ignore[no-any-return]
-    if image_type == "SquareRoot":
-        return np.sign(values) * np.sqrt(np.abs(values) * largest)  # type: ignore[no-any-return]
     if image_type == "Logarithm":
         return np.sign(values) * np.log(np.abs(values) + 1) * (largest / np.log(largest + 1))  # type: ignore[no-any-return]
     if image_type == "Exponential":

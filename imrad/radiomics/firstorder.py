@@ -14,6 +14,7 @@ from imrad.radiomics.settings import FilterSettings
 __all__ = ["bin_edges", "first_order_features"]
 
 MOST_LEVELS = 2**20
+BUCKETS = 1024
 
 
 def bin_edges(values: npt.NDArray[Any], settings: FilterSettings) -> npt.NDArray[np.float64]:
@@ -69,14 +70,45 @@ def _moments(values: Any, mean: float, shift: float) -> Any:
     return m2 / count, m3 / count, m4 / count, deviation / count, energy
 
 
-def percentile(ordered: npt.NDArray[np.float64], q: float) -> float:
-    """Return a percentile of ordered values, to the last bit that of ``numpy.percentile``."""
-    position = (ordered.size - 1) * (q / 100)
-    below = int(position)
-    a = float(ordered[below])
-    b = float(ordered[min(below + 1, ordered.size - 1)])
-    t = position - below
-    return b - (b - a) * (1 - t) if t >= 0.5 else a + (b - a) * t
+@jit
+def order_statistics(values: Any, ranks: Any) -> Any:
+    """Return the values that would stand at these ranks if they were sorted: only their surroundings are."""
+    low = values.min()
+    width = values.max() - low
+    # Dealt into buckets of equal width, which keep the order; a bucket is sorted where a rank falls into it.
+    scale = BUCKETS / width if width > 0.0 else np.inf
+    if not (np.isfinite(width) and np.isfinite(scale)):
+        return np.sort(values)[ranks]
+    bucket = np.empty(values.size, np.int32)
+    ends = np.zeros(BUCKETS + 1, np.int64)
+    for n in range(values.size):
+        bucket[n] = min(int((values[n] - low) * scale), BUCKETS - 1)
+        ends[bucket[n] + 1] += 1
+    for b in range(BUCKETS):
+        ends[b + 1] += ends[b]
+    free = ends[:BUCKETS].copy()
+    dealt = np.empty_like(values)
+    for n in range(values.size):
+        dealt[free[bucket[n]]] = values[n]
+        free[bucket[n]] += 1
+    found = np.empty(ranks.size)
+    for k in range(ranks.size):
+        b = np.searchsorted(ends, ranks[k], "right") - 1
+        found[k] = np.sort(dealt[ends[b] : ends[b + 1]])[ranks[k] - ends[b]]
+    return found
+
+
+def percentiles(values: npt.NDArray[np.float64], wanted: tuple[int, ...]) -> list[float]:
+    """Return percentiles, to the last bit those of ``numpy.percentile``."""
+    last = values.size - 1
+    positions = [last * (q / 100) for q in wanted]
+    ranks = np.array([min(int(p) + step, last) for p in positions for step in (0, 1)])
+    at = order_statistics(values, ranks).tolist()
+    found = []
+    for n, position in enumerate(positions):
+        a, b, t = at[2 * n], at[2 * n + 1], position - int(position)
+        found.append(b - (b - a) * (1 - t) if t >= 0.5 else a + (b - a) * t)
+    return found
 
 
 def first_order_features(
@@ -96,17 +128,15 @@ def first_order_features(
     voxel_volume : float
         In mm^3.
     """
-    ordered = np.sort(values)
     # The mean decides what a flat region's noise looks like: summed as numpy sums it.
     mean = float(values.sum() / values.size)
     m2, m3, m4, deviation, energy = _moments(values, mean, float(settings.voxelArrayShift))
     divisor = m2 if m2 != 0 else 1.0
-    p10, p25, p75, p90 = (percentile(ordered, q) for q in (10, 25, 75, 90))
-    middle = ordered[np.searchsorted(ordered, p10, "left") : np.searchsorted(ordered, p90, "right")]
+    low, high = float(values.min()), float(values.max())
+    p10, p25, median, p75, p90 = percentiles(values, (10, 25, 50, 75, 90))
+    middle = values[(values >= p10) & (values <= p90)]
     robust = float(np.abs(middle - middle.mean()).mean()) if middle.size else float("nan")
     share = counts / counts.sum()
-    half = ordered.size // 2
-    median = float(ordered[half]) if ordered.size % 2 else float((ordered[half - 1] + ordered[half]) / 2)
     return {
         "10Percentile": p10,
         "90Percentile": p90,
@@ -114,12 +144,12 @@ def first_order_features(
         "Entropy": float(-(share * np.log2(share + EPS)).sum()),
         "InterquartileRange": p75 - p25,
         "Kurtosis": m4 / divisor**2,
-        "Maximum": float(ordered[-1]),
+        "Maximum": high,
         "MeanAbsoluteDeviation": deviation,
         "Mean": mean,
         "Median": median,
-        "Minimum": float(ordered[0]),
-        "Range": float(ordered[-1] - ordered[0]),
+        "Minimum": low,
+        "Range": high - low,
         "RobustMeanAbsoluteDeviation": robust,
         "RootMeanSquared": float(np.sqrt(energy / values.size)),
         "Skewness": m3 / divisor**1.5,

@@ -21,6 +21,7 @@ __all__ = [
     "glcm_features",
     "glcm_matrices",
     "jit",
+    "join_table",
     "matrix_features",
     "neighbourhood",
     "ngtdm_features",
@@ -32,6 +33,8 @@ __all__ = [
 F = TypeVar("F", bound=Callable[..., Any])
 
 EPS = np.spacing(1.0)
+# Voxels of one sweep over neighbours (they stay in the fastest cache), and the widest gap that it runs over.
+SPAN, GAP = 4096, 64
 
 
 def jit(function: F) -> F:
@@ -168,17 +171,19 @@ def line_reach(inside: Any, shape: Any, offsets: Any) -> Any:
 
 
 @jit
-def _co_occurrences(ranks: Any, starts: Any, stops: Any, off: int, size: int, even: Any, odd: Any) -> None:
-    # Two tables, so that equal neighbouring pairs do not wait for each other's increment.
-    for r in range(starts.size):
-        p = starts[r]
-        stop = stops[r]
-        while p + 1 < stop:
-            even[ranks[p] * size + ranks[p + off]] += 1
-            odd[ranks[p + 1] * size + ranks[p + 1 + off]] += 1
-            p += 2
-        if p < stop:
-            even[ranks[p] * size + ranks[p + off]] += 1
+def _count_pairs(first: Any, second: Any, width: int, even: Any, odd: Any) -> None:
+    """Count pairs of small whole numbers in a flat table with rows of a width.
+
+    Two tables, so that equal neighbouring pairs do not wait for each other's increment; unsigned
+    numbers, so that no index is looked at for being negative.
+    """
+    wide = np.uint32(width)
+    length = first.size
+    for n in range(length // 2):
+        even[np.uint32(first[2 * n]) * wide + np.uint32(second[2 * n])] += 1
+        odd[np.uint32(first[2 * n + 1]) * wide + np.uint32(second[2 * n + 1])] += 1
+    if length % 2:
+        even[np.uint32(first[length - 1]) * wide + np.uint32(second[length - 1])] += 1
 
 
 @jit
@@ -195,7 +200,10 @@ def glcm_matrices(ranks: Any, starts: Any, stops: Any, offsets: Any, weights: An
     for a in range(offsets.size):
         even[:] = 0
         odd[:] = 0
-        _co_occurrences(ranks, starts, stops, offsets[a], size, even, odd)
+        off = offsets[a]
+        for r in range(starts.size):
+            start, stop = starts[r], stops[r]
+            _count_pairs(ranks[start:stop], ranks[start + off : stop + off], size, even, odd)
         target = out[0] if merged else out[a]
         weight = weights[a] if merged else 1.0
         for i in range(1, size):
@@ -395,11 +403,6 @@ def glcm_features(matrices: Any, grey: Any) -> Any:  # noqa: C901
                 psum[grey[i] + grey[j]] += v
                 pdiff[abs(grey[i] - grey[j])] += v
         hxy2 = hx + hy
-        if levels <= 8:  # the same up to rounding, which decides the sign where there is no information
-            hxy2 = 0.0
-            for i in range(levels):
-                for j in range(levels):
-                    hxy2 -= px[i] * py[j] * np.log2(px[i] * py[j] + EPS)
         spread = np.sqrt(sx) * np.sqrt(sy)
         difference = 0.0
         h_difference = inverse = id1 = id2 = idn = idmn = 0.0
@@ -440,8 +443,8 @@ def glcm_features(matrices: Any, grey: Any) -> Any:  # noqa: C901
         out[m, 12] = idn
         widest = max(hx, hy)
         out[m, 13] = 0.0 if widest == 0.0 else (hxy - hxy1) / widest
-        # Rounding can bring the information below 0, whose root is NaN, as in pyradiomics.
-        out[m, 14] = 0.0 if hxy2 == hxy else np.sqrt(1.0 - np.exp(-2.0 * (hxy2 - hxy)))
+        # Rounding can bring the information below 0, whose root is NaN: imrad.radiomics.last_bit then decides.
+        out[m, 14] = np.sqrt(1.0 - np.exp(-2.0 * (hxy2 - hxy)))
         out[m, 15] = inverse
         out[m, 16] = ux
         out[m, 17] = energy
@@ -498,6 +501,15 @@ def run_matrices(ranks: Any, starts: Any, stops: Any, offsets: Any, levels: int,
 
 
 @jit
+def _sweep(starts: Any, stops: Any, row: int) -> int:
+    """Return the last row that one sweep from a row on takes in, gaps between rows and all."""
+    start = starts[row]
+    while row + 1 < starts.size and starts[row + 1] - stops[row] <= GAP and stops[row + 1] - start <= SPAN:
+        row += 1
+    return row
+
+
+@jit
 def _root(parent: Any, p: int) -> int:
     while parent[p] != p:
         parent[p] = parent[parent[p]]
@@ -506,94 +518,97 @@ def _root(parent: Any, p: int) -> int:
 
 
 @jit
-def _join(parent: Any, root: int, q: int) -> int:
-    other = _root(parent, q)
-    if other < root:
-        parent[root] = other
-        return other
-    parent[other] = root
-    return root
+def join_table(steps: Any) -> Any:
+    """Return which neighbours to join a voxel with, for each set of neighbours of its grey level.
 
+    Two neighbours that touch are in one zone already: one of each touching group will do.
 
-@jit
-def _join_any(ranks: Any, parent: Any, p: int, offsets: Any) -> None:
-    root = p
-    for a in range(offsets.size):
-        if ranks[p - offsets[a]] == ranks[p]:
-            root = _join(parent, root, p - offsets[a])
+    Parameters
+    ----------
+    steps : array of int, shape (n, 3)
+        To the neighbours looked at, each one voxel far; n is at most 13.
 
-
-@jit
-def _join_26(ranks: Any, parent: Any, p: int, row: int, plane: int) -> None:  # noqa: C901
-    """Join a voxel to its zone, asking no neighbour that another one already answers for.
-
-    Two neighbours that touch and both have the voxel's grey level are in one zone already.
+    Returns
+    -------
+    array of int8, shape (2^n, 5)
+        Numbers of neighbours, then -1. Bit k of the row's number stands for neighbour k.
     """
-    level = ranks[p]
-    below = p - plane
-    if ranks[below] == level:  # touches all others
-        parent[p] = _root(parent, below)
-        return
-    behind = p - row
-    if ranks[behind] == level:  # touches all but the far row of the plane below
-        root = _join(parent, p, behind)
-        q = below + row
-        if ranks[q] == level:
-            _join(parent, root, q)
-        else:
-            if ranks[q - 1] == level:
-                root = _join(parent, root, q - 1)
-            if ranks[q + 1] == level:
-                _join(parent, root, q + 1)
-        return
-    root = p
-    if ranks[p - 1] == level:  # touches all but those one step further along x
-        root = _join(parent, root, p - 1)
-        if ranks[below + 1] == level:
-            _join(parent, root, below + 1)
-            return
-        if ranks[behind + 1] == level:
-            root = _join(parent, root, behind + 1)
-        elif ranks[below - row + 1] == level:
-            root = _join(parent, root, below - row + 1)
-        if ranks[below + row + 1] == level:
-            _join(parent, root, below + row + 1)
-        return
-    if ranks[below - 1] == level:
-        root = _join(parent, root, below - 1)
-    elif ranks[behind - 1] == level:
-        root = _join(parent, root, behind - 1)
-    if ranks[below + 1] == level:
-        root = _join(parent, root, below + 1)
-    elif ranks[behind + 1] == level:
-        root = _join(parent, root, behind + 1)
-    for far in (below - row, below + row):
-        if ranks[far] == level:
-            root = _join(parent, root, far)
-        else:
-            if ranks[far - 1] == level:
-                root = _join(parent, root, far - 1)
-            if ranks[far + 1] == level:
-                root = _join(parent, root, far + 1)
+    n = steps.shape[0]
+    touching = np.zeros(n, np.int64)
+    for i in range(n):
+        for j in range(n):
+            if np.abs(steps[i] - steps[j]).max() <= 1:
+                touching[i] |= 1 << j
+    table = np.full((1 << n, 5), -1, np.int8)
+    for alike in range(1 << n):
+        left, groups = alike, 0
+        for i in range(n):
+            if not left >> i & 1:
+                continue
+            group, before = 1 << i, 0
+            while group != before:
+                before = group
+                for j in range(n):
+                    if group >> j & 1:
+                        group |= touching[j] & alike
+            left &= ~group
+            table[alike, groups] = i
+            groups += 1
+    return table
 
 
 @jit
-def zones(ranks: Any, starts: Any, stops: Any, offsets: Any) -> Any:
-    """Return rank and size of every connected zone of equal grey level."""
+def _mark_alike(now: Any, other: Any, bit: int, alike: Any) -> None:
+    for n in range(now.size):
+        alike[n] |= (now[n] == other[n]) * bit
+
+
+@jit
+def zones(ranks: Any, starts: Any, stops: Any, offsets: Any, joins: Any) -> Any:  # noqa: C901
+    """Return rank and size of every connected zone of equal grey level.
+
+    Parameters
+    ----------
+    offsets : array of int, shape (n,)
+        From a neighbour that comes earlier in memory.
+    joins : array
+        The :func:`join_table` of the same neighbours.
+    """
     parent = np.zeros(ranks.size, np.int32)
     size = np.zeros(ranks.size, np.int32)
     number = 0
-    # All 13 steps, as neighbour_steps orders them: the 5th goes one plane down, the 11th one row back.
-    whole = offsets.size == 13
-    plane, row = (offsets[4], offsets[10]) if whole else (0, 0)
-    for r in range(starts.size):
-        for p in range(starts[r], stops[r]):
-            if ranks[p]:
-                parent[p] = p
-                if whole:
-                    _join_26(ranks, parent, p, row, plane)
-                else:
-                    _join_any(ranks, parent, p, offsets)
+    alike = np.empty(SPAN, np.int16)
+    r = 0
+    while r < starts.size:
+        start, last = starts[r], _sweep(starts, stops, r)
+        stop = stops[last]
+        if stop - start > alike.size:
+            alike = np.empty(stop - start, np.int16)
+        alike[: stop - start] = 0
+        for a in range(offsets.size):
+            other = ranks[start - offsets[a] : stop - offsets[a]]
+            _mark_alike(ranks[start:stop], other, np.int16(1 << a), alike[: stop - start])
+        for row in range(r, last + 1):
+            for p in range(starts[row], stops[row]):
+                if not ranks[p]:
+                    continue
+                near = joins[alike[p - start]]
+                if near[0] < 0:
+                    parent[p] = p
+                    continue
+                # The first voxel of a zone is its root.
+                root = _root(parent, p - offsets[near[0]])
+                for k in range(1, near.size):
+                    if near[k] < 0:
+                        break
+                    other = _root(parent, p - offsets[near[k]])
+                    if other < root:
+                        parent[root] = other
+                        root = other
+                    else:
+                        parent[other] = root
+                parent[p] = root
+        r = last + 1
     for r in range(starts.size):
         for p in range(starts[r], stops[r]):
             if ranks[p]:
@@ -634,12 +649,15 @@ def zone_matrix(zone_rank: Any, zone_size: Any, levels: int) -> Any:
 
 
 @jit
-def _add_row(grey: Any, here: int, there: int, length: int, alpha: int, total: Any, alike: Any) -> None:
-    now = grey[here : here + length]
-    other = grey[there : there + length]
-    for n in range(length):
-        total[n] += other[n]
-        alike[n] += (abs(other[n] - now[n]) <= alpha) & (other[n] > 0)
+def _add_row(now: Any, other: Any, alpha: int, total: Any, alike: Any) -> None:
+    if alpha == 0:
+        for n in range(now.size):
+            total[n] += other[n]
+            alike[n] += other[n] == now[n]
+    else:
+        for n in range(now.size):
+            total[n] += other[n]
+            alike[n] += (abs(other[n] - now[n]) <= alpha) & (other[n] > 0)
 
 
 @jit
@@ -658,6 +676,8 @@ def neighbourhood(
 
     Parameters
     ----------
+    grey : array of int
+        Grey levels; its type must hold the sum over all neighbours. A narrow type is faster.
     offsets : array of int
         All neighbours, both directions.
     neighbours : array of int
@@ -668,28 +688,34 @@ def neighbourhood(
     number = np.zeros(levels)
     difference = np.zeros(levels)
     dependence = np.zeros((levels, offsets.size + 1))
-    widest = 0
-    for r in range(starts.size):
-        widest = max(widest, stops[r] - starts[r])
-    total = np.empty(widest, np.int32)
-    alike = np.empty(widest, np.int32)
-    for r in range(starts.size):
-        start = starts[r]
-        length = stops[r] - start
+    total = np.empty(SPAN, grey.dtype)
+    alike = np.empty(SPAN, grey.dtype)
+    r = 0
+    while r < starts.size:
+        # Rows that lie close together are looked at in one sweep, the few voxels between them too.
+        start, last = starts[r], _sweep(starts, stops, r)
+        length = stops[last] - start
+        if length > total.size:
+            total = np.empty(length, grey.dtype)
+            alike = np.empty(length, grey.dtype)
         total[:length] = 0
         alike[:length] = 0
+        now = grey[start : start + length]
         for a in range(offsets.size):
-            _add_row(grey, start, start + offsets[a], length, alpha, total, alike)
-        for n in range(length):
-            level = ranks[start + n] - 1
-            if level < 0:
-                continue
-            dependence[level, alike[n]] += 1.0
-            count = neighbours[start + n]
-            if lonely or count:
-                number[level] += 1.0
-            if count:
-                difference[level] += abs(grey[start + n] - total[n] / count)
+            there = start + offsets[a]
+            _add_row(now, grey[there : there + length], alpha, total, alike)
+        for row in range(r, last + 1):
+            for p in range(starts[row], stops[row]):
+                level = ranks[p] - 1
+                if level < 0:
+                    continue
+                dependence[level, alike[p - start]] += 1.0
+                count = neighbours[p]
+                if lonely or count:
+                    number[level] += 1.0
+                if count:
+                    difference[level] += abs(grey[p] - total[p - start] / count)
+        r = last + 1
     return number, difference, dependence
 
 

@@ -174,11 +174,8 @@ class Perturber:
         box = bounding_box(mask)
         if box is None:
             raise _nothing_left(change)
-        values = self._values
-        if change.noise:
-            draw = generator(change.seed, "noise").standard_normal(values.shape, dtype=np.float32)
-            values = values + np.float32(self.noise_level) * draw
         if not change.rotation_deg and not any(change.shift) and self._spacing == self._grid.spacing_mm:
+            values = self._noisy(self._values, change) if change.noise else self._values
             return self._grid.image(self._typed(values)), self._grid.image(mask.astype(np.uint8))
         target = self._target(box, change)
         matrix, offset = self._index_map(box, change, target)
@@ -192,8 +189,12 @@ class Perturber:
         )
         inside = inside[tuple(slice(*ends) for ends in kept)]
         offset = offset + matrix @ np.array([low for low, _ in kept], dtype=float)
-        coefficients = spline(values) if change.noise else self._coefficients
         grid = target.cropped(kept)
+        coefficients = self._coefficients
+        if change.noise:
+            source = self._source(matrix, offset, grid.shape)
+            coefficients = spline(self._noisy(self._values[source], change))
+            offset = offset - np.array([part.start for part in source], dtype=float)
         moved = sample_image(coefficients, matrix, offset, grid.shape)
         return grid.image(self._typed(moved)), grid.image(inside.astype(np.uint8))
 
@@ -201,6 +202,23 @@ class Perturber:
         """Yield image and mask of each perturbation."""
         for change in changes:
             yield self(change)
+
+    def _noisy(self, values: NDArray[np.float32], change: Perturbation) -> NDArray[np.float32]:
+        noisy = generator(change.seed, "noise").standard_normal(values.shape, dtype=np.float32)
+        noisy *= np.float32(self.noise_level)
+        noisy += values
+        return noisy
+
+    def _source(
+        self, matrix: NDArray[np.float64], offset: NDArray[np.float64], shape: tuple[int, ...]
+    ) -> tuple[slice, ...]:
+        """Return the part of the image that a target of this shape is sampled from, its spline's support included."""
+        corners = np.array([[k >> axis & 1 for axis in range(3)] for k in range(8)]) * (np.array(shape) - 1)
+        places = corners @ matrix.T + offset
+        return tuple(
+            slice(max(0, int(np.floor(low)) - 1 - SUPPORT), min(n, int(np.floor(high)) + 3 + SUPPORT))
+            for low, high, n in zip(places.min(axis=0), places.max(axis=0), self._values.shape, strict=True)
+        )
 
     @cached_property
     def noise_level(self) -> float:

@@ -81,18 +81,20 @@ def _inner(plane: Any, low_y: int, low_x: int, t: Any, s: Any) -> Any:
     """Return the bicubic spline's value where all sixteen coefficients lie on the plane."""
     one, half, sixth = np.float32(1.0), np.float32(0.5), np.float32(1.0 / 6.0)
     two_thirds = np.float32(2.0 / 3.0)
+    # Unsigned: no index is looked at for being negative.
+    y, x = np.uintp(low_y - 1), np.uintp(low_x - 1)
+    i, ii, iii = np.uintp(1), np.uintp(2), np.uintp(3)
     u, v = one - t, one - s
     x0, x3 = v * v * v * sixth, s * s * s * sixth
     x1, x2 = two_thirds - s * s * (one - half * s), two_thirds - v * v * (one - half * v)
     y0, y3 = u * u * u * sixth, t * t * t * sixth
     y1, y2 = two_thirds - t * t * (one - half * t), two_thirds - u * u * (one - half * u)
-    a, b, c, d = plane[low_y - 1], plane[low_y], plane[low_y + 1], plane[low_y + 2]
-    x = low_x
+    a, b, c, d = plane[y], plane[y + i], plane[y + ii], plane[y + iii]
     return (
-        y0 * (x0 * a[x - 1] + x1 * a[x] + x2 * a[x + 1] + x3 * a[x + 2])
-        + y1 * (x0 * b[x - 1] + x1 * b[x] + x2 * b[x + 1] + x3 * b[x + 2])
-        + y2 * (x0 * c[x - 1] + x1 * c[x] + x2 * c[x + 1] + x3 * c[x + 2])
-        + y3 * (x0 * d[x - 1] + x1 * d[x] + x2 * d[x + 1] + x3 * d[x + 2])
+        y0 * (x0 * a[x] + x1 * a[x + i] + x2 * a[x + ii] + x3 * a[x + iii])
+        + y1 * (x0 * b[x] + x1 * b[x + i] + x2 * b[x + ii] + x3 * b[x + iii])
+        + y2 * (x0 * c[x] + x1 * c[x + i] + x2 * c[x + ii] + x3 * c[x + iii])
+        + y3 * (x0 * d[x] + x1 * d[x + i] + x2 * d[x + ii] + x3 * d[x + iii])
     )
 
 

@@ -15,6 +15,7 @@ from imrad.exceptions import ImageError, RegionError
 from imrad.radiomics import kernels
 from imrad.radiomics.features import CLASSES
 from imrad.radiomics.firstorder import bin_edges, first_order_features
+from imrad.radiomics.last_bit import information, maximal_correlation
 from imrad.radiomics.settings import FilterSettings
 from imrad.radiomics.shape import shape2d_features, shape_features
 
@@ -83,7 +84,7 @@ _MATRIX_NAMES = {
 
 MOST_LEVELS = 5000
 
-_MCC = list(CLASSES["glcm"]).index("MCC")
+_MCC, _IMC2 = (list(CLASSES["glcm"]).index(name) for name in ("MCC", "Imc2"))
 
 
 @lru_cache(maxsize=256)
@@ -116,6 +117,11 @@ def neighbour_steps(shape: tuple[int, int, int], distances: tuple[int, ...], fla
     return np.array(steps, dtype=np.int64).reshape(-1, 3)
 
 
+@lru_cache(maxsize=32)
+def _joins(steps: tuple[tuple[int, ...], ...]) -> Array:
+    return kernels.join_table(np.array(steps))  # type: ignore[no-any-return]
+
+
 def flat_rows(padded: Array) -> tuple[Array, Array, Array]:
     """Return the flat indices of the non-zero voxels, and where their rows start and stop."""
     where = np.flatnonzero(padded)
@@ -137,6 +143,7 @@ class TextureGrid:
     offsets: Array
     unit_steps: Array
     unit_offsets: Array
+    joins: Array
     neighbours: Array
 
     def fill(self, values: Array) -> Array:
@@ -213,6 +220,7 @@ class RegionVoxels:
             offsets=offsets,
             unit_steps=unit_steps,
             unit_offsets=unit_steps @ strides,
+            joins=_joins(tuple(map(tuple, unit_steps.tolist()))),
             neighbours=kernels.count_neighbours(flat, where, offsets),
         )
         reach = kernels.angle_reach(flat, grid.starts, grid.stops, grid.unit_offsets)
@@ -243,7 +251,7 @@ class RegionVoxels:
             Class to feature to value.
         """
         if values.shape == self.inside.shape and values.ndim == 3:
-            values = values[self.inside]
+            values = np.take(values, self.indices)
         edges = bin_edges(values, settings)
         intensities = values.astype(np.float64)
         levels = np.empty(intensities.size, np.int64)
@@ -274,12 +282,14 @@ class RegionVoxels:
         if "glrlm" in classes:
             out["glrlm"] = self._runs(grid, flat, grey, settings)
         if "glszm" in classes:
-            rank, size = kernels.zones(flat, grid.starts, grid.stops, grid.unit_offsets)
+            rank, size = kernels.zones(flat, grid.starts, grid.stops, grid.unit_offsets, grid.joins)
             matrix, sizes = kernels.zone_matrix(rank, size, count)
             out["glszm"] = _named("glszm", kernels.matrix_features(matrix, grey, sizes))
         if "gldm" in classes or "ngtdm" in classes:
             both = np.concatenate([grid.offsets, -grid.offsets])
             level_map = flat if int(grey[-1]) == count else grid.fill(levels)
+            if int(grey[-1]) * len(both) < np.iinfo(np.int16).max:
+                level_map = level_map.astype(np.int16)
             number, difference, dependence = kernels.neighbourhood(
                 level_map, flat, grid.starts, grid.stops, both, grid.neighbours, count, settings.gldm_a, True
             )
@@ -325,8 +335,12 @@ class RegionVoxels:
             parts.append(kernels.glcm_features(matrices, grey))
         found = np.concatenate(parts)
         mean = _mean_of_directions(found)
-        if grey.size <= 8 and not found[:, _MCC].min() > 1e-5:
-            mean[_MCC] = _small_maximal_correlation(matrices)
+        if len(matrices) == len(found):
+            held = matrices.any(axis=(1, 2))
+            if grey.size <= 64 and not np.all(found[held, _MCC] > 1e-5):
+                mean[_MCC] = maximal_correlation(matrices)
+            if not np.all(found[held, _IMC2] > 1e-5):
+                mean[_IMC2] = information(matrices)
         return dict(zip(CLASSES["glcm"], mean.tolist(), strict=True))
 
     def _runs(self, grid: TextureGrid, flat: Array, grey: Array, settings: FilterSettings) -> dict[str, float]:
@@ -356,35 +370,3 @@ def _mean_of_directions(found: Array) -> Array:
     number = valid.sum(axis=0)
     total = np.where(valid, found, 0.0).sum(axis=0)
     return np.where(number > 0, total / np.maximum(number, 1), np.nan)  # type: ignore[no-any-return]
-
-
-def _small_maximal_correlation(matrices: Array) -> float:
-    """Return MCC by the eigenvalues of Q itself.
-
-    With few grey levels the second eigenvalue is often 0 up to rounding, and whether its root exists
-    hangs on the last bit: the same operations as in pyradiomics give the same answer.
-    """
-    eps = kernels.EPS
-    totals = matrices.sum(axis=(1, 2))
-    if len(matrices) > 1:
-        matrices = matrices[totals > 0]
-        totals = totals[totals > 0]
-    levels = matrices.shape[1]
-    if len(matrices) == 1 and totals[0] == 0:
-        return float("nan")
-    if levels < 2:
-        return 1.0
-    if not len(matrices):
-        return float("nan")
-    p = np.ascontiguousarray(np.moveaxis(matrices / totals[:, None, None], 0, 2))
-    px = p.sum(axis=1)
-    py = p.sum(axis=0)
-    q = np.zeros((levels, levels, len(matrices)))
-    for k in range(levels):
-        q += (p[:, None, k, :] * p[None, :, k, :]) / (px[:, None, :] * py[None, None, k, :] + eps)
-    roots = np.linalg.eigvals(np.moveaxis(q, 2, 0))
-    roots.sort()
-    with np.errstate(invalid="ignore"):
-        second = np.sqrt(roots[:, -2])
-    valid = ~np.isnan(second)
-    return float(second[valid].mean().real) if valid.any() else float("nan")

@@ -66,6 +66,29 @@ def test_constant_image_stays_constant():
     assert found["original_glcm_JointEnergy"] == 1.0
 
 
+# pyradiomics 3.0.1 on sparse regions, where in some direction IMC2 is the root of 0 up to rounding.
+@pytest.mark.parametrize(
+    ("seed", "imc2"), [(17, 0.9075909661557128), (35, 0.9179248038484707), (42, 0.8087649854030392)]
+)
+def test_directions_without_information_count_as_in_pyradiomics(seed, imc2):
+    rng = np.random.default_rng(seed)
+    mask = np.zeros((7, 7, 8), np.uint8)
+    mask[2:5, 2:5, 2:6] = rng.random((3, 3, 4)) < 0.4
+    image = rng.integers(0, 90, mask.shape).astype(np.int16)
+    settings = RadiomicsSettings(binWidth=5, featureClass={"glcm": ["Imc2"]})
+    found = extract(image, mask, (1.0, 1.0, 1.0), settings)
+    assert found["original_glcm_Imc2"] == pytest.approx(imc2, rel=1e-9)
+
+
+def test_the_square_root_of_nothing_is_nothing():
+    # pyradiomics 3.0.1: 0 everywhere, where the other filters that scale by the maximum fail.
+    mask = np.pad(np.ones((3, 3, 3), np.uint8), 2)
+    settings = RadiomicsSettings(imageType={"SquareRoot": {}, "Square": {}}, featureClass={"firstorder": ["Mean"]})
+    found = extract(np.zeros(mask.shape, np.int16), mask, (1.0, 1.0, 1.0), settings)
+    assert found["squareroot_firstorder_Mean"] == 0.0
+    assert np.isnan(found["square_firstorder_Mean"])
+
+
 @pytest.mark.parametrize("entry", [key for key, row in BASELINE.items() if row["class"] != "shape2D"])
 def test_baselines_of_pyradiomics(entry, request):
     row = BASELINE[entry]

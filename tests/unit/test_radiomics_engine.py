@@ -9,7 +9,8 @@ from scipy import ndimage
 
 from imrad.exceptions import GeometryError, ImageError, RegionError
 from imrad.radiomics import PreparedImage, RadiomicsSettings, extract, extract_image, feature_names, feature_table
-from imrad.radiomics.kernels import digitise, zones
+from imrad.radiomics.firstorder import percentiles
+from imrad.radiomics.kernels import digitise, join_table, zones
 from imrad.radiomics.texture import RegionVoxels, flat_rows, neighbour_steps
 
 SPACING = (0.8, 0.9, 2.5)
@@ -197,13 +198,23 @@ def test_features_by_name_only(case):
     assert found["original_firstorder_StandardDeviation"] == pytest.approx(image[mask > 0].std())
 
 
+def test_order_statistics_are_those_of_the_sorted_values():
+    rng = np.random.default_rng(7)
+    samples = [rng.normal(size=1001), np.exp(9 * rng.normal(size=777)), rng.integers(-9, 9, 500).astype(float)]
+    samples += [np.full(7, 0.1), np.array([5e-324, 1e-320, 0.0]), np.array([1e308, -1e308, 0.0]), np.array([3.0, 2.0])]
+    for values in samples:
+        wanted = (10, 25, 50, 75, 90)
+        np.testing.assert_array_equal(percentiles(values, wanted), np.percentile(values, wanted))
+
+
 def test_zones_are_the_connected_components():
     rng = np.random.default_rng(3)
     levels = rng.integers(0, 4, (9, 11, 10)).astype(np.int32)
     padded = np.pad(levels, 1)
     _, starts, stops = flat_rows(padded)
     strides = np.array([padded.shape[1] * padded.shape[2], padded.shape[2], 1])
-    rank, size = zones(padded.ravel(), starts, stops, neighbour_steps(levels.shape, (1,)) @ strides)
+    steps = neighbour_steps(levels.shape, (1,))
+    rank, size = zones(padded.ravel(), starts, stops, steps @ strides, join_table(steps))
     for level in (1, 2, 3):
         labels, _ = ndimage.label(levels == level, np.ones((3, 3, 3)))
         assert sorted(size[rank == level]) == sorted(np.bincount(labels.ravel())[1:])

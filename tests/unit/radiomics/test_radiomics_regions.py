@@ -52,6 +52,23 @@ def test_segments_are_the_arrays_they_were_made_of(case, files, kind, deflated, 
         assert region.fit.shift_mm == 0
 
 
+def test_label_maps_are_read_by_meaning_whatever_the_numbers(case, files):
+    # As RCC-AID has them (IDC release 25): deflated, sparse frames, two kidneys of one code, numbers by patient.
+    folder, source, masks, image = case
+    kidney, mass, cyst = ("64033007", "Kidney"), ("4147007", "Mass"), ("367643001", "Cyst")
+    other = ball(masks[0].shape, (1, 27, 15), 3)
+    regions = {"left": masks[0], "right": other, "mass": masks[1], "cyst": masks[2]}
+    for number, order in enumerate((("left", "right", "mass", "cyst"), ("cyst", "left", "mass", "right"))):
+        codes = [{"mass": mass, "cyst": cyst}.get(name, kidney) for name in order]
+        drawn = [regions[name] for name in order]
+        path = files.seg(folder / f"{number}.dcm", source, drawn, kind="LABELMAP", deflated=True, meanings=codes)
+        for meaning, names in (("kidney", ("left", "right")), ("MASS", ("mass",)), ("SCT:367643001", ("cyst",))):
+            parts = [expected(drawn, "LABELMAP", order.index(name) + 1) for name in names]
+            np.testing.assert_array_equal(read_region(path, image, label=meaning).mask, np.logical_or.reduce(parts))
+        both = read_region(path, image, roi="kidney | mass").mask
+        np.testing.assert_array_equal(both & ~masks[2], (masks[0] | masks[1] | other) & ~masks[2])
+
+
 def test_fractional_segments_have_a_threshold(case, files):
     folder, source, masks, image = case
     share = np.zeros(masks[0].shape)

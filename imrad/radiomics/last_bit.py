@@ -1,0 +1,72 @@
+"""Co-occurrence features whose value hangs on the last bit, by the very operations of pyradiomics.
+
+Where a direction holds no information, IMC2 is the root of 0 up to rounding, and with few grey levels
+so is MCC: a tiny negative number has no root and that direction drops out of the mean, a tiny positive
+one stays. The same operations in the same order, over all directions together, decide alike.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from imrad.radiomics.kernels import EPS
+
+__all__ = ["information", "maximal_correlation"]
+
+Array = npt.NDArray[Any]
+
+
+def maximal_correlation(matrices: Array) -> float:
+    """Return MCC by the eigenvalues of Q itself, which takes levels^3 x directions of memory.
+
+    Parameters
+    ----------
+    matrices : array, shape (directions, levels, levels)
+        Counts, of all directions together.
+    """
+    if matrices.shape[1] < 2:
+        return float("nan") if len(matrices) == 1 and not matrices.any() else 1.0
+    p = _shares(matrices)
+    if p is None:
+        return float("nan")
+    levels = p.shape[0]
+    px = p.sum(axis=1)
+    py = p.sum(axis=0)
+    q = np.zeros((levels, levels, p.shape[2]))
+    for k in range(levels):
+        q += (p[:, None, k, :] * p[None, :, k, :]) / (px[:, None, :] * py[None, None, k, :] + EPS)
+    roots = np.linalg.eigvals(np.moveaxis(q, 2, 0))
+    roots.sort()
+    with np.errstate(invalid="ignore"):
+        second = np.sqrt(roots[:, -2])
+    valid = ~np.isnan(second)
+    return float(second[valid].mean().real) if valid.any() else float("nan")
+
+
+def information(matrices: Array) -> float:
+    """Return IMC2; parameters as in :func:`maximal_correlation`."""
+    p = _shares(matrices)
+    if p is None:
+        return float("nan")
+    p = p[None]  # one more axis, as pyradiomics has it: numpy's order of summation follows the layout
+    px = p.sum(2, keepdims=True)
+    py = p.sum(1, keepdims=True)
+    hxy = (-1) * np.sum(p * np.log2(p + EPS), (1, 2))
+    hxy2 = (-1) * np.sum((px * py) * np.log2(px * py + EPS), (1, 2))
+    with np.errstate(invalid="ignore"):
+        found = (1 - np.e ** (-2 * (hxy2 - hxy))) ** 0.5
+    found[hxy2 == hxy] = 0
+    valid = ~np.isnan(found)
+    return float(found[valid].mean()) if valid.any() else float("nan")
+
+
+def _shares(matrices: Array) -> Array | None:
+    """Return the shares of each pair of levels, directions last; None where no direction has a pair."""
+    totals = matrices.sum(axis=(1, 2))
+    if not totals.any():
+        return None
+    held = totals > 0
+    return np.ascontiguousarray(np.moveaxis(matrices[held] / totals[held, None, None], 0, 2))
