@@ -558,7 +558,7 @@ def join_table(steps: Any) -> Any:
 
 
 @jit
-def _mark_alike(now: Any, other: Any, bit: int, alike: Any) -> None:
+def _mark_alike(now: Any, other: Any, bit: Any, alike: Any) -> None:
     for n in range(now.size):
         alike[n] |= (now[n] == other[n]) * bit
 
