@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup, escape
 
+from imrad.report.chinese import chinese
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -103,16 +105,17 @@ class Text:
         if not self.zh:
             return self._filled(self.en)
         return Markup('<span lang="en">{}</span><span lang="zh">{}</span>').format(
-            self._filled(self.en), self._filled(self.zh)
+            self._filled(self.en), self._filled(self.zh, chinese)
         )
 
-    def _filled(self, template: str) -> Markup:
+    def _filled(self, template: str, word: Callable[[str], str] = str) -> Markup:
         out = Markup("")
         for literal, name, _, _ in Formatter().parse(template):
             out += escape(literal)
             if name:
                 part = self.parts[name]
-                out += part.__html__() if isinstance(part, Number) else Markup("<i class=word>{}</i>").format(part)
+                text = part if isinstance(part, Number) else word(part) or part
+                out += text.__html__() if isinstance(text, Number) else Markup("<i class=word>{}</i>").format(text)
         return out
 
     @property

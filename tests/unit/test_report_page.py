@@ -217,6 +217,45 @@ def test_mosaic_shows_outlines_of_some_and_flags_of_those_that_have_them(made, t
     assert "the images are not DICOM" in text
 
 
+def test_readers_combat_trees_and_i2_are_shown_where_there_are_tables(tmp_path):
+    from imrad.report.sections.heterogeneity import predictors_i2
+
+    run = drawn.drawn_run(tmp_path)
+    feats = [f"f{k}" for k in range(8)]
+    icc = pd.DataFrame({"feature": feats, "icc": [0.95, 0.8, 0.7, 0.2, -0.1, 0.9, 0.76, 0.74], "n": 12})
+    icc = icc.assign(kept=(icc["icc"] >= 0.75).astype(int), kept_folds=0.8, threshold=0.75, low=0.1, high=0.9)
+    drawn.write(run, "features/icc.csv", icc)
+    combat = pd.DataFrame(
+        {"feature": feats, "site_effect_before": 0.3, "site_effect_after": 0.01, "n": 40, "n_sites": 2}
+    )
+    drawn.write(run, "features/combat.csv", combat.assign(p_before=[0.01] * 5 + [0.2] * 3, p_after=0.9))
+    steps = [("t", f"r0/o{k}", o, name, 30, 9 + k) for k in range(3) for o, name in enumerate(("extracted", "icc"))]
+    columns = ["target", "fold", "order", "step", "n_in", "n_out"]
+    drawn.write(run, "phenotype/funnel.csv", pd.DataFrame(steps, columns=columns))
+    explained = pd.read_csv(tmp_path / "survival/os/explanations.csv").assign(method="linear, exact")
+    forest = explained.assign(model="Forest <i>", method="trees, Shapley")
+    drawn.write(run, "survival/os/explanations.csv", pd.concat([explained, forest]))
+    text, page = read(Report(run), tmp_path)
+    plain = re.sub(r"<[^>]+>", "", text)
+    assert "Between readings of 12 patients, 4 of 8 features reach an ICC of 0.75" in plain
+    assert "Before ComBat 5 of 8 features differ between sites (p below 0.05, not corrected), after it 0" in plain
+    funnel = pd.read_csv(tmp_path / "report_data/feature_funnel.csv").set_index("step")["features"]
+    assert funnel["after icc, in the median fold"] == 10
+    assert {"f-combat", "f-icc", "f-shapley_os_1", "f-contributions_os"} <= set(page.ids)
+    assert "Shapley values of the trees" in plain
+    # I-squared by its definition, and only with its label.
+    ratio = np.log(np.sqrt(0.9 * 1.4))
+    q, i2, tau2 = predictors_i2([0.0, ratio, 1.0], [0.1, 0.2, 0.4])
+    weights = np.array([100, 25, 6.25])
+    mean = (25 * ratio + 6.25) / weights.sum()
+    assert q == pytest.approx((weights * (np.array([0, ratio, 1.0]) - mean) ** 2).sum())
+    assert i2 == pytest.approx((q - 2) / q)
+    assert tau2 == pytest.approx((q - 2) / (weights.sum() - (weights**2).sum() / weights.sum()))
+    assert "I² is 0 % and τ² 0. It has no meaning" in plain
+    (tmp_path / "phenotype/published.csv").unlink()
+    assert "I²" not in read(Report(run), tmp_path)[0]
+
+
 def test_headers_are_counted_and_silent_ones_told(made):
     table = pd.read_csv(made[0] / "report_data/acquisition.csv")
     kernels = table[table["what"] == "Kernel"].set_index("level")["cases"]

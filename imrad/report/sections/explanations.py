@@ -17,6 +17,7 @@ from imrad.report.tables import RunTables
 __all__ = ["section"]
 
 TERMS = 12
+TREES = 4
 CASES = ("a low-risk case", "a high-risk case")
 
 
@@ -31,7 +32,8 @@ def section(tables: RunTables) -> Section:
         part.head("{endpoint}", endpoint=endpoint.upper())
         model = tables.fullest(table)
         rows = table[table["model"] == model].reset_index(drop=True)
-        part.add(_swarm(endpoint, model, rows))
+        part.add(_swarm(f"contributions_{endpoint}", endpoint, model, rows))
+        _trees(part, endpoint, table)
         _cases(part, endpoint, model, rows, _by_patient(tables))
     importance = tables.get("phenotype/importance.csv")
     if importance is not None:
@@ -48,13 +50,24 @@ def section(tables: RunTables) -> Section:
     return part
 
 
+def _trees(part: Section, endpoint: str, table: pd.DataFrame) -> None:
+    """Draw the Shapley values of the models of trees, which the first figure does not show."""
+    if "method" not in table:
+        return
+    trees = table[table["method"].astype(str).str.startswith("trees")]
+    for place, model in enumerate(list(dict.fromkeys(trees["model"]))[:TREES]):
+        rows = trees[trees["model"] == model].reset_index(drop=True)
+        part.add(_swarm(f"shapley_{endpoint}_{place + 1}", endpoint, str(model), rows))
+
+
 def _ranked(rows: pd.DataFrame) -> list[str]:
     size = rows.groupby("feature")["contribution"].apply(lambda values: values.abs().mean())
     return [str(name) for name in size.sort_values(ascending=False).index[:TERMS]]
 
 
-def _swarm(endpoint: str, model: str, rows: pd.DataFrame) -> Display:
+def _swarm(stem: str, endpoint: str, model: str, rows: pd.DataFrame) -> Display:
     names = _ranked(rows)
+    linear = "method" not in rows or not rows["method"].astype(str).str.startswith("trees").any()
 
     def draw(figure: Figure, table: pd.DataFrame) -> None:
         axes = figure.subplots()
@@ -69,7 +82,8 @@ def _swarm(endpoint: str, model: str, rows: pd.DataFrame) -> Display:
             image = axes.scatter(x, place + jitter, c=rank, cmap="cividis", s=9, lw=0, vmin=0, vmax=1)
         axes.axvline(0, color="#525a64", lw=0.7)
         axes.set_yticks(range(len(names)), [_short(name) for name in reversed(names)], fontsize=7.5)
-        axes.set(xlabel="contribution to the log hazard (right: higher risk)")
+        scale = "contribution to the log hazard" if linear else "contribution to the predicted risk"
+        axes.set(xlabel=f"{scale} (right: higher risk)")
         if image is not None:
             bar = figure.colorbar(image, ax=axes, shrink=0.7, ticks=[0, 1])
             bar.ax.set_yticklabels(["low", "high"])
@@ -80,9 +94,12 @@ def _swarm(endpoint: str, model: str, rows: pd.DataFrame) -> Display:
         f"{model}, all patients. Coefficient times distance from the mean, which for a linear model is "
         f"the exact Shapley value; "
         f"at most the {TERMS} largest terms."
+        if linear
+        else f"{model}, all patients. Shapley values of the trees against their own training patients; "
+        f"at most the {TERMS} largest terms."
     )
     return Display(
-        f"contributions_{endpoint}",
+        stem,
         f"Contributions, {endpoint.upper()}.",
         text,
         kept,

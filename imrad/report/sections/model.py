@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from imrad.report.displays import COLOURS, STYLES, Display
 from imrad.report.page import Calculator, Column, Section, Shown, Text
+from imrad.report.sections.heterogeneity import heterogeneity
 from imrad.report.sections.names import TITLES
 from imrad.report.tables import RunTables
 
@@ -25,6 +26,7 @@ def section(tables: RunTables) -> Section:
         part.head("{endpoint}", endpoint=endpoint.upper())
         _path(part, tables, endpoint)
         _coefficients(part, tables, endpoint)
+        heterogeneity(part, tables, endpoint)
         _hazards(part, tables, endpoint)
         _nomogram(part, tables, endpoint)
     if not part.blocks:
