@@ -422,11 +422,14 @@ def report(run: RunOption = None) -> None:
 @app.command(epilog="Example:  imrad init my_hospital")
 def init(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder with images, masks and a CSV or Excel sheet.")],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Write there instead, for folders that must stay as they are.")
+    ] = None,
 ) -> None:
     """Look at a hospital's folder, tell who has what, and write the config and cases.csv to edit."""
     from imrad.stages import starting as stage
 
-    for line in stage.start(folder):
+    for line in stage.start(folder, output):
         say(line)
 
 

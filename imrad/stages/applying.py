@@ -12,6 +12,7 @@ import pandas as pd
 
 from imrad import __version__, content
 from imrad.exceptions import BundleError, ConfigError
+from imrad.stages.blocks import MISSING
 from imrad.stages.exporting import open_bundle
 from imrad.stages.likeness import clinical_shift, strangers
 from imrad.stages.newcomers import measure
@@ -279,8 +280,14 @@ def block_tables(
             # The user's own blocks may hold clinical columns and features.
             wanted = [name for name, _ in model.columns(block)]
             own = [name for name in wanted if name in data.obs]
+            told = {
+                name: data.obs[name.removesuffix(MISSING)].isna().astype(float)
+                for name in wanted
+                if name.endswith(MISSING) and name.removesuffix(MISSING) in data.obs
+            }
             rest = [name for name in wanted if name not in data.obs and name in sources["features"]]
-            source = pd.concat([data.obs[own], sources["features"][rest].set_index(data.obs.index)], axis=1)
+            parts = [data.obs[own], sources["features"][rest].set_index(data.obs.index)]
+            source = pd.concat([*parts, pd.DataFrame(told, index=data.obs.index)], axis=1)
         columns = {
             name: _column(source[name], kind, levels.get(name))
             for name, kind in model.columns(block)

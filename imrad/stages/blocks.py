@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -12,7 +12,19 @@ from imrad.exceptions import ConfigError
 if TYPE_CHECKING:
     from anndata import AnnData
 
-__all__ = ["binary_endpoints", "clinical_block", "features", "nearest", "own_block", "targets", "volume_block"]
+__all__ = [
+    "binary_endpoints",
+    "clinical_block",
+    "features",
+    "nearest",
+    "own_block",
+    "targets",
+    "volume_block",
+    "with_missing",
+]
+
+MISSING = " missing"
+"""Ending of the column that tells where another one is missing."""
 
 CLINICAL = ("age_years", "sex", "stage", "grade")
 """Clinical columns that are used where the config names none and the cohort has them."""
@@ -99,6 +111,34 @@ def clinical_block(data: AnnData, wanted: Sequence[str] | None) -> pd.DataFrame:
         else:
             block[name] = column.astype(object).where(column.notna(), None).to_numpy()
     return block.loc[:, [name for name in names if block[name].notna().any() and block[name].nunique() > 1]]
+
+
+def with_missing(tables: Mapping[str, pd.DataFrame], policies: Mapping[str, str]) -> dict[str, pd.DataFrame]:
+    """Apply policies for missing values by column: what is filled in is learnt in the folds, what is missing is not.
+
+    Raises
+    ------
+    ConfigError
+        If a column is in no block, or one with missing values is to be refused.
+    """
+    out = dict(tables)
+    for name, policy in policies.items():
+        places = [block for block, table in out.items() if name in table.columns]
+        if not places:
+            known = [column for block in ("Clinical",) for column in out.get(block, pd.DataFrame()).columns]
+            message = f"missing names the column '{name}'{nearest(name, known)}, which no block uses"
+            raise ConfigError(message)
+        for block in places:
+            absent = out[block][name].isna()
+            if policy == "refuse" and absent.any():
+                message = (
+                    f"{name} is missing for {int(absent.sum())} of {len(absent)} patients; complete it, "
+                    "or choose another policy"
+                )
+                raise ConfigError(message)
+            if policy == "indicator" and absent.any():
+                out[block] = out[block].assign(**{f"{name}{MISSING}": absent.astype(float)})
+    return out
 
 
 def own_block(data: AnnData, wanted: Sequence[str]) -> pd.DataFrame:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from imrad import content
 from imrad.exceptions import ConfigError, InputError
+from imrad.stages.reviewing import reviewed
 
 if TYPE_CHECKING:
     from imrad.execution import Progress
@@ -38,6 +39,11 @@ def encode(
         message = f"extract.weights: {weights} is not there; give the file of the encoder's weights"
         raise InputError(message)
     inputs = {"cases": content.digest_file(path), "weights": content.digest_file(weights)}
+    lost_before = pd.DataFrame()
+    if settings.review is not None:
+        review = run.path(settings.review)
+        cases, lost_before = reviewed(cases, review)
+        inputs["review"] = content.digest_file(review)
     names = [str(item) for column in ("image", "mask") if column in cases for item in cases[column].dropna()]
     inputs |= {name: _sizes(Path(name)) for name in sorted(set(names))}
     options = settings.model_dump(mode="json", include={"engine", "deep"})
@@ -54,7 +60,10 @@ def encode(
         lost = len(done.failures)
         reason = "; ".join(dict.fromkeys(str(text) for text in done.failures["reason"]))
         steps = [{"step": "extract", "n_in": len(cases), "n_out": len(cases) - lost, "reason": reason}]
-        stage.table("extract/attrition.csv", pd.DataFrame(steps).assign(unit="cases"))
+        table = pd.DataFrame(steps).assign(unit="cases")
+        stage.table(
+            "extract/attrition.csv", pd.concat([lost_before, table], ignore_index=True) if len(lost_before) else table
+        )
         return _lines(done)
 
 

@@ -15,6 +15,7 @@ from imrad.exceptions import ConfigError, InputError
 from imrad.radiomics.deep import DeepSettings
 from imrad.radiomics.extraction import ReadingSettings
 from imrad.radiomics.image_settings import ImageSettings
+from imrad.stages.reviewing import reviewed
 
 if TYPE_CHECKING:
     from imrad.execution import Progress
@@ -35,6 +36,9 @@ class ExtractStageSettings(BaseModel):
     settings: str = Field(default="ct", description="A pyradiomics parameter file, or one that comes along by name.")
     engine: Literal["imrad", "pyradiomics", "deep"] = Field(
         default="imrad", description="Whose extraction; deep: vectors from your own network (extra 'deep')."
+    )
+    review: str | None = Field(
+        default=None, description="Table of verdicts on masks: case, verdict (accept, reject, redraw), reason."
     )
     weights: str | None = Field(default=None, description="With engine deep: checkpoint, TorchScript or .onnx.")
     deep: DeepSettings = Field(default=DeepSettings(), description="With engine deep: what the network sees.")
@@ -103,11 +107,17 @@ def extract(run: Run, *, workers: int = 1, cluster: str | None = None, progress:
 
     path = run.path(settings.cases) if settings.cases else run.folder / "raw" / "cases.csv"
     cases = read_cases(path)
+    review = run.path(settings.review) if settings.review else None
+    lost_before = pd.DataFrame()
+    if review is not None:
+        cases, lost_before = reviewed(cases, review)
     radiomics = read_settings(settings.settings, run.base)
     inputs = {"cases": content.digest_file(path), **_file_digests(cases)}
+    if review is not None:
+        inputs["review"] = content.digest_file(review)
     own = own_settings(settings, run.base)
     options = {
-        **settings.model_dump(exclude={"cases", "weights", "deep"}),
+        **settings.model_dump(exclude={"cases", "review", "weights", "deep"}),
         "radiomics": radiomics.model_dump(mode="json"),
     }
     options["own"] = {name: item.model_dump(mode="json") for name, item in own.items()}
@@ -136,7 +146,10 @@ def extract(run: Run, *, workers: int = 1, cluster: str | None = None, progress:
         lost = len(done.failures)
         asked = len(done.geometry) + lost
         steps = [{"step": "extract", "n_in": asked, "n_out": asked - lost, "reason": _reasons(done.failures)}]
-        stage.table("extract/attrition.csv", pd.DataFrame(steps).assign(unit="cases"))
+        table = pd.DataFrame(steps).assign(unit="cases")
+        stage.table(
+            "extract/attrition.csv", pd.concat([lost_before, table], ignore_index=True) if len(lost_before) else table
+        )
         return _lines(done)
 
 

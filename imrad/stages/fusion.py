@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 from pydantic import Field
@@ -60,6 +60,11 @@ class FuseStageSettings(SurvivalSettings):
     immune: tuple[str, ...] | None = Field(default=None, description="Targets of the block Immune; else all.")
     prepare: PrepareList = Field(
         default=(), description="Steps on the features of the block Rad, in order, fitted in every fold."
+    )
+    missing: dict[str, Literal["median", "indicator", "refuse"]] = Field(
+        default_factory=dict,
+        description="Clinical columns with missing values: median of the training part of each fold (most frequent "
+        "class of classes; the default), the same with an indicator column beside it, or refuse.",
     )
     volume: str | None = Field(default=None, description="Volume feature; else the tumour's mesh volume.")
     extra_blocks: dict[str, tuple[str, ...]] = Field(
@@ -263,4 +268,5 @@ def _blocks(data: AnnData, settings: FuseStageSettings) -> dict[str, pd.DataFram
         found["Immune"] = blocks.targets(data, settings.immune)
     for name, columns in settings.extra_blocks.items():
         found[name] = blocks.own_block(data, columns)
+    found = blocks.with_missing(found, settings.missing)
     return {name: table for name, table in found.items() if not table.empty}

@@ -1,0 +1,209 @@
+"""Folders as they are: several sheets, merged headers, names for folders, one heap of DICOM, masks under review."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from imrad import stages
+from imrad.config import Config, load_config
+from imrad.datasets import make_cohort, write_images
+from imrad.exceptions import ConfigError, InputError
+from imrad.run import Run
+from imrad.stages.reviewing import reviewed
+from imrad.stages.starting import start
+
+
+def volumes(root, *names):
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"volume")
+
+
+def config_of(root):
+    return yaml.safe_load((root / "study.yaml").read_text(encoding="utf-8"))
+
+
+def test_a_second_sheet_with_titles_and_a_merged_header_becomes_a_tidy_table(tmp_path):
+    volumes(tmp_path, "影像/0012/ct.nii.gz", "影像/0012/mask.nii.gz", "影像/张三/ct.nii.gz", "影像/张三/勾画.nii.gz")
+    rows = [
+        ["某医院随访表", None, None, None, None, None, None],
+        ["住院号", "姓名", "基本信息", None, "LDH（U/L）", "随访", None],
+        [None, None, "年龄（岁）", "性别", None, "生存时间（月）", "生存状态"],
+        [12, "李四", 61, "男", 200, 12.5, "死亡"],
+        [13.0, "张三", 55, "女", None, 30, "存活"],
+        ["合计", None, None, None, None, None, None],
+    ]
+    with pd.ExcelWriter(tmp_path / "随访.xlsx") as book:
+        pd.DataFrame([["说明"], ["无"]]).to_excel(book, sheet_name="说明", index=False, header=False)
+        pd.DataFrame(rows).to_excel(book, sheet_name="数据", index=False, header=False)
+    lines = start(tmp_path)
+    assert lines[0] == "2 patients: 2 with an image, 2 with a mask, 2 in the sheet, 2 with all"
+    config = config_of(tmp_path)
+    assert config["assemble"]["clinical"] == "clinical_tidy.csv"
+    assert config["assemble"]["endpoints"] == {"os": "生存时间（月）:months,生存状态"}
+    assert config["assemble"]["columns"] == {"patient": "住院号", "age_years": "年龄（岁）", "sex": "性别"}
+    assert config["fuse"]["extra_blocks"] == {"Laboratory": ["LDH（U/L）"]}
+    assert config["fuse"]["missing"] == {"LDH（U/L）": "median"}
+    tidy = pd.read_csv(tmp_path / "clinical_tidy.csv", dtype=str)
+    assert tidy["住院号"].tolist() == ["12", "13"]
+    # Who a patient is does not travel on; the folder called by a name is still found.
+    assert "姓名" not in tidy.columns
+    assert pd.read_csv(tmp_path / "cases.csv", dtype=str)["patient"].tolist() == ["12", "13"]
+
+
+def test_identifiers_are_reconciled_but_two_people_are_never_made_one(tmp_path):
+    volumes(
+        tmp_path,
+        *("images/P001_CT_20200101.nii.gz", "masks/P001_mask.nii.gz", "images/p-002.nii.gz", "masks/P002-seg.nii.gz"),
+        *("images/7.nii.gz", "masks/7_mask.nii.gz", "images/007.nii.gz", "masks/007_mask.nii.gz"),
+    )
+    (tmp_path / "sheet.csv").write_text("Patient ID;age\nP001;61\nP002 ;55\n007;60\n7;50\n")
+    lines = start(tmp_path)
+    cases = pd.read_csv(tmp_path / "cases.csv", dtype=str).set_index("patient")["image"].to_dict()
+    assert cases == {
+        "P001": "images/P001_CT_20200101.nii.gz",
+        "P002": "images/p-002.nii.gz",
+        "007": "images/007.nii.gz",
+        "7": "images/7.nii.gz",
+    }
+    assert any("007 and 7 differ by leading zeros" in line for line in lines)
+
+
+def test_a_column_under_an_unknown_header_names_the_patients_if_the_images_do(tmp_path):
+    volumes(tmp_path, "a12/ct.nii.gz", "a12/seg.nii.gz", "b7/ct.nii.gz", "b7/seg.nii.gz")
+    (tmp_path / "list.csv").write_text("Kürzel,Alter\nA12,61\nB7,55\n", encoding="utf-8")
+    start(tmp_path)
+    assert config_of(tmp_path)["assemble"]["columns"] == {"patient": "Kürzel"}
+    assert sorted(pd.read_csv(tmp_path / "cases.csv")["patient"]) == ["A12", "B7"]
+
+
+def test_one_heap_of_dicom_files_is_told_apart_by_series(tmp_path):
+    from imrad.datasets.dicom import write_ct_series
+    from imrad.datasets.images import draw_phantom
+
+    heap = tmp_path / "export"
+    for name in ("A", "B"):
+        place = tmp_path / f"one {name}"
+        write_ct_series(draw_phantom(0.0, 0.0, shape=(6, 16, 16), name=name), f"P-{name}", place)
+        heap.mkdir(exist_ok=True)
+        for number, path in enumerate(sorted(place.iterdir())):
+            path.rename(heap / f"IM{name}{number:04d}")
+        place.rmdir()
+    (tmp_path / "sheet.csv").write_text("id,age\nP-A,61\nP-B,60\n")
+    lines = start(tmp_path)
+    assert lines[0].startswith("2 patients: 2 with an image, 0 with a mask")
+    assert "no mask for export" in " ".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("files", "told"),
+    [
+        ({"broken.xlsx": b"PK\x03\x04 no workbook", "ct/A1.nii.gz": b""}, "broken.xlsx cannot be read"),
+        ({"old.xls": b"\xd0\xcf\x11\xe0", "ct/A1.nii.gz": b""}, "old.xls is an old Excel file"),
+        ({"empty.csv": b"", "ct/A1.nii.gz": b""}, "no sheet with a column of patients"),
+        ({"ct/A1.nii.gz": b""}, "no sheet with a column of patients"),
+        ({"two.csv": b"patient,age\nA1,60\nA1,61\n", "ct/A1.nii.gz": b""}, "1 patients stand in several rows"),
+    ],
+)
+def test_what_is_odd_is_told(tmp_path, files, told):
+    for name, raw in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(raw)
+    assert any(told in line for line in start(tmp_path))
+
+
+def test_another_folder_can_be_written_to_and_a_closed_one_is_told(tmp_path, monkeypatch):
+    volumes(tmp_path / "ward", "A1/ct.nii.gz", "A1/seg.nii.gz")
+    (tmp_path / "ward/sheet.csv").write_text("patient,age\nA1,60\n")
+    before = sorted(path.name for path in (tmp_path / "ward").iterdir())
+    start(tmp_path / "ward", tmp_path / "out")
+    assert sorted(path.name for path in (tmp_path / "ward").iterdir()) == before
+    assert pd.read_csv(tmp_path / "out/cases.csv")["image"].iloc[0] == str(tmp_path / "ward/A1/ct.nii.gz")
+    assert config_of(tmp_path / "out")["assemble"]["clinical"] == str(tmp_path / "ward/sheet.csv")
+
+    def closed(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("imrad.content.tempfile.mkstemp", closed)
+    with pytest.raises(InputError, match=r"cannot be written to .* --output"):
+        start(tmp_path / "ward")
+
+
+def test_the_written_config_runs_and_the_review_counts(tmp_path):
+    truth = make_cohort(30, n_features=24, n_targets=1, image_effect=2.0, survival_effect=1.0, seed=3)
+    root = tmp_path / "ward"
+    paths = write_images(truth, root, kinds=("nifti",), shape=(8, 20, 20), seed=3)
+    for name in {"cases", "immune", "expression"} & set(paths):
+        paths[name].unlink()
+    clinical = pd.read_csv(paths["clinical"])
+    clinical["LDH"] = np.where(np.arange(30) % 5 == 0, np.nan, 200.0 + np.arange(30))
+    clinical.to_csv(paths["clinical"], index=False)
+    start(root)
+    (tmp_path / "few.yaml").write_text("imageType: {Original: {}}\nfeatureClass: {shape: [], firstorder: [Mean]}\n")
+    review = pd.read_csv(root / "review.csv", dtype=str)
+    review.loc[[0, 1, 2], "verdict"] = ["reject", "重画", "Accept"]
+    review.loc[[0, 1], "reason"] = ["motion", "cut off"]
+    review.to_csv(root / "review.csv", index=False)
+    config, base = load_config(root / "study.yaml")
+    assert config.fuse["missing"] == {"LDH": "median"}
+    changes = {
+        "extract": {**config.extract, "settings": str(tmp_path / "few.yaml")},
+        "fuse": {**config.fuse, "n_bootstrap": 0, "endpoints": ["os"], "missing": {"LDH": "indicator"}},
+        "report": None,
+    }
+    run = stages.run_all(Run(tmp_path / "run", config.model_copy(update=changes), base))
+    attrition = run.read("attrition.csv").set_index("step")
+    assert attrition.loc["mask review", "n_out"] == 28
+    reason = attrition.loc["mask review", "reason"]
+    assert reason == "1 rejected by the reviewer (motion); 1 to be redrawn (cut off)"
+    assert {"LDH", "LDH missing"} <= set(run.read("survival/os/coefficients.csv")["feature"])
+    with pytest.raises(ConfigError, match="missing for"):
+        stages.fuse(Run(tmp_path / "run", config.model_copy(update={
+            **changes, "fuse": {**changes["fuse"], "missing": {"LDH": "refuse"}}}), base))  # fmt: skip
+
+
+def test_a_review_that_cannot_be_meant_is_refused(tmp_path):
+    cases = pd.DataFrame({"patient": ["A", "B"], "case": ["A", "B"]})
+    for text, message in {
+        "case,verdict\nA,perhaps\n": "gives the verdict 'perhaps'",
+        "case,verdict\nC,reject\n": "names the case C",
+        "case,reason\nA,x\n": "lacks the column verdict",
+        "case,verdict\nA,reject\nB,redraw\n": "accepts no mask",
+    }.items():
+        (tmp_path / "review.csv").write_text(text)
+        with pytest.raises(InputError, match=message):
+            reviewed(cases, tmp_path / "review.csv")
+    (tmp_path / "review.csv").write_text("case,verdict\nA,\n")
+    kept, lost = reviewed(cases, tmp_path / "review.csv")
+    assert len(kept) == 2
+    assert lost.empty
+
+
+def test_the_indicator_of_a_missing_value_travels(tmp_path):
+    from imrad.stages.applying import apply
+    from imrad.stages.exporting import export
+
+    values = make_cohort(60, n_features=24, n_targets=1, survival_effect=1.0, seed=4)
+    values.obs["ldh"] = np.where(np.arange(60) % 4 == 0, np.nan, np.arange(60.0))
+    from imrad.cohort import write_cohort
+
+    write_cohort(values, tmp_path / "cohort.h5ad")
+    config = Config(
+        name="holes",
+        assemble={"cohort": str(tmp_path / "cohort.h5ad")},
+        fuse={
+            **{"endpoints": ["os"], "n_bootstrap": 0, "clinical": ["age_years", "ldh"]},
+            "missing": {"ldh": "indicator"},
+        },
+    )
+    run = stages.run_all(Run(tmp_path / "run", config, tmp_path))
+    export(run, tmp_path / "model.imrad")
+    apply(tmp_path / "model.imrad", tmp_path / "cohort.h5ad", tmp_path / "out")
+    exact = run.read("survival/os/explanations.csv")
+    total = exact[exact["model"] == "Clinical"].groupby("patient")["contribution"].sum()
+    risk = pd.read_csv(tmp_path / "out/external/os/risk.csv").query("model == 'Clinical'").set_index("patient")["risk"]
+    np.testing.assert_allclose(risk, total.reindex(risk.index), atol=1e-12)
