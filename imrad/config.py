@@ -7,6 +7,7 @@ stage) that uses it; here they are plain mappings, checked by :func:`parse_setti
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
@@ -23,6 +24,17 @@ SECTIONS = ("fetch", "extract", "score", "assemble", "phenotype", "fuse", "repor
 """The stages, in the order of the data's way."""
 
 M = TypeVar("M", bound=BaseModel)
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML in which only true and false are truth values: a key called ``on`` or ``no`` stays a word."""
+
+
+_BOOL = "tag:yaml.org,2002:bool"
+_Loader.yaml_implicit_resolvers = {
+    first: [pair for pair in pairs if pair[0] != _BOOL] for first, pairs in _Loader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(_BOOL, re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
 
 
 class Config(BaseModel):
@@ -86,7 +98,7 @@ def load_config(source: str | Path) -> tuple[Config, Path]:
     else:
         folder = path.resolve().parent
     try:
-        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+        loaded = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         message = f"{path} is not readable YAML: {' '.join(str(error).split())}"
         raise ConfigError(message) from error

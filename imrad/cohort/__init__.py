@@ -7,7 +7,7 @@ from imrad.cohort.clinical import read_clinical, tidy_clinical
 from imrad.cohort.delta import DeltaSettings
 from imrad.cohort.derived import derive_columns, reader_pairs
 from imrad.cohort.endpoints import ENDPOINTS, Endpoint, endpoint_known, parse_endpoint, read_endpoint, survival_y
-from imrad.cohort.features import AGGREGATIONS, feature_columns, feature_table
+from imrad.cohort.features import AGGREGATIONS, feature_columns, feature_table, read_cases
 from imrad.cohort.schema import validate
 from imrad.cohort.store import attach_out_of_fold, cohort_digest, export_tables, read_cohort, write_cohort
 from imrad.cohort.tables import read_table
@@ -32,6 +32,7 @@ __all__ = [
     "parse_barcode",
     "parse_endpoint",
     "patient_id",
+    "read_cases",
     "read_clinical",
     "read_cohort",
     "read_endpoint",

@@ -12,7 +12,6 @@ import pandas as pd
 
 from imrad.exceptions import ConfigError, DuplicateError, InputError
 from imrad.radiomics.image_settings import ImageSettings, parse_intensity
-from imrad.radiomics.roi import plain_name, used_names
 
 __all__ = ["ABOUT", "check_cases", "expand_cases", "image_paths", "read_case_table", "read_cases"]
 
@@ -257,6 +256,5 @@ def _regions(row: dict[str, Any], feature_sets: Mapping[str, str]) -> list[dict[
     found = []
     for name, expression in feature_sets.items():
         found.append({**row, "label": None, "roi": f"{own}{expression}", "region": name})
-        # A set called as the segment that it takes needs no definition.
-        own += f"{name} = {expression}; " if name != "case" and plain_name(name) not in used_names(expression) else ""
+        own += f"{name} = {expression}; " if name != "case" else ""
     return found

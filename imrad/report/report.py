@@ -72,7 +72,7 @@ class Report:
 
     def _has_place(self, part: Section) -> bool:
         """Tell whether a section speaks of a kind of endpoint that this run has."""
-        if part.key == "response":
+        if part.key in ("response", "studies"):
             return bool(part.blocks)
         return part.key not in SURVIVAL or bool(self.tables.endpoints) or not self.tables.responses
 

@@ -14,7 +14,8 @@ from imrad.cohort.delta import DeltaSettings
 from imrad.config import parse_settings
 from imrad.exceptions import ConfigError, InputError
 from imrad.stages.description import describe
-from imrad.stages.readers import reader_agreement
+from imrad.stages.excluding import ShortFollowUp, exclude_short
+from imrad.stages.readers import add_readers, reader_agreement
 from imrad.stages.setting_apart import HOLDOUT, check_external, external_cohort, set_apart, standin_options
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["AssembleSettings", "SplitSettings", "assemble", "check", "files"]
 
 CODE = (
+    "imrad.stages.excluding",
     *("imrad.stages.assembly", "imrad.stages.setting_apart", "imrad.stages.readers", "imrad.stages.description"),
     *("imrad.stages.blocks", "imrad.cohort", "imrad.datasets", "imrad.evaluation.agreement"),
     *("imrad.evaluation.splits", "imrad.evaluation.kaplan_meier"),
@@ -90,6 +92,12 @@ class AssembleSettings(BaseModel):
     external: dict[str, ExternalSettings] = Field(
         default_factory=dict, description="Other centres, judged by the final models and in no fit: NAME: where from."
     )
+    readers: dict[str, str] = Field(
+        default_factory=dict, description="Features of further readers: NAME: table, such as reader_2: second.csv."
+    )
+    short_follow_up: ShortFollowUp | None = Field(
+        default=None, description="Leave out patients of short follow-up: endpoint, days, who; the bias is shown."
+    )
     splits: SplitSettings = Field(default=SplitSettings(), description="Folds.")
 
 
@@ -120,6 +128,10 @@ def assemble(run: Run) -> list[str]:
         from imrad import cohort
 
         data = _cohort(run, settings)
+        add_readers(data, {name: run.path(given) for name, given in settings.readers.items()})
+        tables: dict[str, pd.DataFrame] = {}
+        if settings.short_follow_up is not None:
+            data, tables = exclude_short(data, settings.short_follow_up)
         cohort.derive_columns(data, settings.derive)
         data, apart = set_apart(data, settings.splits.holdout, run.config.seed)
         cohort.validate(data)
@@ -133,6 +145,8 @@ def assemble(run: Run) -> list[str]:
             cohort.write_cohort(other, run.folder / f"external/{name}.h5ad")
             stage.wrote(f"external/{name}.h5ad", cohort.cohort_digest(other))
         describe(stage, data)
+        for name, table in tables.items():
+            stage.table(f"cohort/{name}.csv", table)
         stage.table("cohort/agreement.csv", reader_agreement(data.obs, settings.derive))
         lines = [f"{name}: {other.n_obs} patients, in no fit" for name, other in others.items()]
         return [f"{data.n_obs} patients x {data.n_vars} features", *_losses(attrition), *lines]
@@ -185,6 +199,8 @@ def _inputs(run: Run, settings: AssembleSettings) -> dict[str, str]:
             given = getattr(where, name)
             if given is not None:
                 found[f"{centre}/{name}"] = _digest_file(run.path(given))
+    for name, given in settings.readers.items():
+        found[f"reader {name}"] = _digest_file(run.path(given))
     if settings.splits.file is not None:
         found["splits"] = _digest_file(run.path(settings.splits.file))
     for stage in ("fetch", "extract", "score"):

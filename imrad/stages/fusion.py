@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from imrad.execution import Progress
     from imrad.run import Run
+    from imrad.survival import BlockModel
 
 __all__ = ["FuseStageSettings", "check", "fuse"]
 
@@ -46,6 +47,7 @@ CODE = (
 TABLES = (
     *("models", "coefficients", "risk", "pairs", "horizons", "calibration", "net_benefit", "curves", "path", "ph"),
     *("robustness", "subgroups", "explanations", "groups", "folds", "path_coefficients", "cox", "nomogram"),
+    *("signature", "time_auc", "time_roc", "cut_groups", "cut_curves"),
 )
 
 
@@ -76,9 +78,6 @@ def check(run: Run) -> FuseStageSettings:
     """Check the section before anything runs."""
     settings = parse_settings(FuseStageSettings, run.config.section("fuse"), "fuse")
     check_steps(settings.prepare, "fuse")
-    from imrad.survival.own_models import choose_models
-
-    choose_models(settings, {name: len(columns) for name, columns in settings.extra_blocks.items()})
     return settings
 
 
@@ -127,14 +126,12 @@ def _one(
             return [f"{name}: nothing to do"]
         from imrad.evaluation import CrossFitted
         from imrad.survival import SurvivalFusion
-        from imrad.survival.own_models import choose_models
 
         preparation = make_preparation(data, settings.prepare, "fuse", "survival", seed=run.config.seed)
         splits = proof.read_splits(run)
-        tables = _blocks(data, settings)
-        own = {name: len(tables[name].columns) if name in tables else 0 for name in settings.extra_blocks}
         fusion = SurvivalFusion(
-            choose_models(settings, own),
+            _models(settings),
+            study_tables=settings.study_tables,
             n_bootstrap=settings.n_bootstrap,
             horizons_days=settings.horizons_days,
             endpoint=name,
@@ -149,7 +146,7 @@ def _one(
             y = data.obs[[f"{name}_days", f"{name}_event"]].astype(float)
             result = fusion.run(
                 y,
-                tables,
+                _blocks(data, settings),
                 splits,
                 phenotype,
                 sites=_sites(data),
@@ -181,7 +178,9 @@ def _one_response(
     run: Run, data: AnnData, name: str, settings: FuseStageSettings, workers: int, progress: Progress | None
 ) -> list[str]:
     inputs = {**run.outputs("assemble"), **run.outputs("phenotype")}
-    options = settings.model_dump(exclude={"endpoints", "horizons_days", "comparison_models"})
+    options = settings.model_dump(
+        exclude={"endpoints", "horizons_days", "comparison_models", "radscore", "models", "study_tables"}
+    )
     with run.stage(f"fuse-{name}", settings=options, inputs=inputs, code=CODE) as stage:
         if stage.fresh:
             return [f"{name}: nothing to do"]
@@ -198,6 +197,18 @@ def _one_response(
             workers=workers,
             progress=progress,
         )
+
+
+def _models(settings: FuseStageSettings) -> list[BlockModel]:
+    """Return the usual models, those for comparison, and the config's own."""
+    from imrad.survival.models import COMPARISON_MODELS, DEFAULT_MODELS, RADSCORE_MODEL, named_model
+
+    models = [*DEFAULT_MODELS, *(COMPARISON_MODELS if settings.comparison_models else ())]
+    models += [RADSCORE_MODEL] if settings.radscore else []
+    return models + [
+        named_model(name, model.blocks, model.learner, model.choice, model.cut)
+        for name, model in settings.models.items()
+    ]
 
 
 def _sites(data: AnnData) -> pd.Series[Any] | None:

@@ -1,14 +1,59 @@
-"""How far two readers of the same images agree on signs and measurements."""
+"""Several readers of the same images: their features side by side, their agreement on signs and measurements."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-__all__ = ["reader_agreement"]
+from imrad.exceptions import ConfigError, InputError
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+__all__ = ["add_readers", "reader_agreement"]
+
+
+def add_readers(data: AnnData, tables: Mapping[str, Path]) -> None:
+    """Put further readers' features beside the first one's, patient by patient; not all need be read twice.
+
+    Parameters
+    ----------
+    data : AnnData
+        The cohort; the tables go to its obsm.
+    tables : mapping of str to path
+        Name, such as ``reader_2``, to a feature table.
+
+    Raises
+    ------
+    ConfigError
+        If a name is taken by the cohort itself.
+    InputError
+        If a table shares no patient or no feature with the cohort, or names a patient twice.
+    """
+    from imrad import cohort
+
+    for name, path in tables.items():
+        if name in ("immune", "phenotype", "risk"):
+            message = f"assemble.readers: '{name}' is taken; call a second reader's table reader_2"
+            raise ConfigError(message)
+        table, _ = cohort.read_cases(cohort.read_table(path))
+        table.index = table.index.astype(str)
+        if table.index.has_duplicates:
+            message = f"{path.name}: patient {table.index[table.index.duplicated()][0]} has several rows; give one"
+            raise InputError(message)
+        shared = [feature for feature in data.var_names.astype(str) if feature in table.columns]
+        both = set(table.index) & set(data.obs_names.astype(str))
+        if not shared or not both:
+            message = (
+                f"{path.name} shares {len(shared)} features and {len(both)} patients with the cohort's own features; "
+                "a second reader's table needs the same patients' ids and the same feature names"
+            )
+            raise InputError(message)
+        data.obsm[name] = table[shared].astype(float).reindex(data.obs_names)
 
 
 def reader_agreement(obs: pd.DataFrame, rules: Mapping[str, str]) -> pd.DataFrame:

@@ -57,6 +57,8 @@ class FusionResult:
         kind (``site left out``, ``cut``), model, level, n, n_events and what was found.
     subgroups : DataFrame
         C of the outer folds' risks within each category.
+    signature, time_auc, time_roc, cut_groups, cut_curves : DataFrame
+        See :mod:`imrad.survival.study_tables`; empty where they were not asked for.
     funnel : DataFrame
         Columns of Rad given to and kept by each preparation step, then with a coefficient other than 0.
     explanations : DataFrame
@@ -86,6 +88,11 @@ class FusionResult:
     robustness: pd.DataFrame
     subgroups: pd.DataFrame
     funnel: pd.DataFrame
+    signature: pd.DataFrame
+    time_auc: pd.DataFrame
+    time_roc: pd.DataFrame
+    cut_groups: pd.DataFrame
+    cut_curves: pd.DataFrame
     explanations: pd.DataFrame
     final: dict[str, Any]
     ledger: Ledger
@@ -116,6 +123,9 @@ class SurvivalFusion:
     store : Store, optional
         Where finished fits are kept for resuming.
     progress : callable, optional
+    study_tables : bool
+        Also make what published studies print beside their models: AUC over time on training and held-out
+        rows, ROC curves at each horizon, groups cut by maximally selected ranks.
     prepare : sequence of Step or (str, transformer)
         Steps that stand before the block Rad, fitted on each training part; see
         :mod:`imrad.evaluation.preparation`. Steps that look at an outcome take the place of the
@@ -140,6 +150,7 @@ class SurvivalFusion:
         store: Store | None = None,
         progress: Progress | None = None,
         prepare: Sequence[Step | tuple[str, Any]] = (),
+        study_tables: bool = False,
     ) -> None:
         self.models = tuple(DEFAULT_MODELS if models is None else models)
         self.seed = seed
@@ -151,6 +162,7 @@ class SurvivalFusion:
         self.store = store
         self.progress = progress
         self.prepare = tuple(prepare)
+        self.study_tables = study_tables
         if len({model.name for model in self.models}) != len(self.models):
             message = f"two models have the same name: {[model.name for model in self.models]}"
             raise ConfigError(message)
@@ -219,6 +231,7 @@ class SurvivalFusion:
             subgroups=None if subgroups is None else _aligned(subgroups, patients),
             grid=np.linspace(0, feasible, 101)[1:],
             seed=self.seed,
+            study_tables=self.study_tables,
         )
         tasks = self._tasks(data)
         # Nothing names a user's own step for sure.
@@ -300,7 +313,7 @@ class SurvivalFusion:
             tasks.append(Task("all", model.name))
             for repeat in data.splits.repeats:
                 tasks += [Task("outer", model.name, fold.name) for fold in data.splits.outer(repeat)]
-            if IMRAD not in model.blocks:
+            if IMRAD not in model.blocks and model.resampled:
                 for first in range(0, self.n_bootstrap, _BATCH):
                     tasks.append(Task("bootstrap", model.name, first=first, last=min(first + _BATCH, self.n_bootstrap)))
                 tasks += [Task("site", model.name, site) for site in _judgeable(data)]
@@ -325,6 +338,7 @@ class SurvivalFusion:
                 "sites": list(data.sites),
                 "endpoint": data.endpoint,
                 "seed": data.seed,
+                "study_tables": data.study_tables,
                 "version": 3,
             }
         )

@@ -14,7 +14,7 @@ from imrad.evaluation.bootstrap import corrected_interval
 from imrad.evaluation.kaplan_meier import kaplan_meier, log_rank
 from imrad.evaluation.outcomes import FloatArray
 from imrad.exceptions import FitError
-from imrad.survival import fusion_views, prepared
+from imrad.survival import fusion_views, prepared, study_tables
 from imrad.survival.coxph import CoxPH
 from imrad.survival.fusion_tasks import IMRAD, FusionData, Task
 
@@ -102,6 +102,7 @@ def summarise(done: Finished) -> dict[str, Any]:
         "subgroups": fusion_views.subgroups(done, risk),
         "explanations": fusion_views.explanations(done),
         "funnel": prepared.funnel(done),
+        **study_tables.tables(done, risk),
         "final": {name: _plain_final(done.whole(name)) for name in done.fitted},
     }
 

@@ -15,7 +15,8 @@ from imrad.evaluation.discrimination import concordance, harrell_c, uno_c
 from imrad.evaluation.kaplan_meier import kaplan_meier
 from imrad.evaluation.outcomes import BoolArray, FloatArray
 from imrad.evaluation.time_dependent import time_dependent_auc
-from imrad.exceptions import FitError, InSampleError
+from imrad.exceptions import FeasibilityError, FitError, InSampleError
+from imrad.survival.cutpoints import maximally_selected
 from imrad.survival.models import BlockModel, FittedBlockModel, fit_block_model
 from imrad.survival.penalty_choice import balanced_folds
 
@@ -56,6 +57,8 @@ class FusionData:
         Patients with a known outcome; the others are in no fit and in no score.
     tables : dict of str to DataFrame
         The blocks, except ImRad.
+    study_tables : bool
+        Whether to keep what published studies print beside their models.
     grid : ndarray
         Times at which the Brier score is integrated.
     """
@@ -74,6 +77,7 @@ class FusionData:
     subgroups: pd.DataFrame | None
     grid: FloatArray
     seed: int
+    study_tables: bool = False
 
     def model(self, name: str) -> BlockModel:
         """Return a model by name."""
@@ -142,7 +146,18 @@ def _outer(data: FusionData, task: Task) -> dict[str, Any]:
         "survival": fitted.survival(risk, horizons),
         "ledger": ledger.to_plain(),
     }
+    if data.study_tables:
+        own = time_dependent_auc(*known, risk_train, horizons, train=known).auc if len(horizons) else horizons
+        out |= {"auc_train": own, "high_selected": _above_best_cut(known, risk_train, risk)}
     return out | _described(fitted)
+
+
+def _above_best_cut(known: tuple[FloatArray, BoolArray], risk_train: FloatArray, risk: FloatArray) -> BoolArray | None:
+    """Return who lies above the cut that maximally selected ranks find on the training risks."""
+    try:
+        return np.asarray(risk > maximally_selected(*known, risk_train).cutpoint)
+    except FeasibilityError:
+        return None
 
 
 def _whole(data: FusionData, task: Task) -> dict[str, Any]:
@@ -291,6 +306,7 @@ def _described(fitted: FittedBlockModel) -> dict[str, Any]:
         "se": np.full(len(fitted.coef), np.nan) if variance is None else np.sqrt(np.diag(variance)),
         "penalty": fitted.penalty,
         "notes": sorted(set(fitted.notes)),
+        "votes": fitted.votes,
         "funnel": {name: part.funnel() for name, part in fitted.design.prepared.items()},
     }
 

@@ -18,11 +18,20 @@ from imrad.survival.coxph import CoxPH
 from imrad.survival.design import BlockCoding
 from imrad.survival.lasso_cox import choose_penalty
 from imrad.survival.penalised import PenalisedPath, Problem, fit_path
+from imrad.survival.radscore import Radscore
 from imrad.survival.screening import SurvivalMRMR, UnivariateCox
 from imrad.survival.tree_learners import GradientBoostedCox, SurvivalForest
 from imrad.survival.trees import TreeSum
 
-__all__ = ["COMPARISON_MODELS", "DEFAULT_MODELS", "BlockModel", "FittedBlockModel", "fit_block_model"]
+__all__ = [
+    "COMPARISON_MODELS",
+    "DEFAULT_MODELS",
+    "RADSCORE_MODEL",
+    "BlockModel",
+    "FittedBlockModel",
+    "fit_block_model",
+    "named_model",
+]
 
 Tables = Mapping[str, pd.DataFrame]
 IntArray = np.ndarray[Any, np.dtype[np.intp]]
@@ -52,6 +61,8 @@ class BlockModel:
         Instead of the (penalised) Cox regression, such as a survival forest; fitted on all columns.
     prepare : mapping of str to Preparation
         Steps per block that stand before coding and screening, fitted on the training rows.
+    resampled : bool
+        Whether its optimism is bootstrapped; too slow for models of many learners.
     """
 
     name: str
@@ -62,6 +73,7 @@ class BlockModel:
     cut: tuple[str, ...] = ()
     learner: Any = None
     prepare: Mapping[str, Preparation] = field(default_factory=dict)
+    resampled: bool = True
 
     @property
     def penalised(self) -> bool:
@@ -83,6 +95,27 @@ COMPARISON_MODELS = (
     BlockModel("Clinical+ImRad (forest)", ("Clinical", "ImRad"), learner=SurvivalForest(n_trees=200, min_leaf=5)),
 )
 """The founding study's gradient boosting of radiomics, and a forest that needs no linearity."""
+
+RADSCORE_MODEL = BlockModel("Radscore", ("Rad",), screening={}, learner=Radscore(), resampled=False)
+"""The oesophageal founding study's: what six learners share, in a stepwise Cox regression."""
+
+LEARNERS: dict[str, Any] = {
+    "lasso": None,
+    "gbm": GradientBoostedCox(),
+    "forest": SurvivalForest(n_trees=200, min_leaf=5),
+    "radscore": Radscore(),
+}
+"""Learners by their name in a config; None is the (penalised) Cox regression."""
+
+
+def named_model(name: str, blocks: tuple[str, ...], learner: str, choice: str, cut: tuple[str, ...]) -> BlockModel:
+    """Return a model as a config names it."""
+    screening = {} if learner == "radscore" else {"Rad": "mrmr"}
+    slow = learner == "radscore"
+    return BlockModel(
+        name, blocks, screening=screening, choice=choice, cut=cut, learner=LEARNERS[learner], resampled=not slow
+    )
+
 
 _SCREENS = {"mrmr": SurvivalMRMR(k=30), "univariate": UnivariateCox(k=30, alpha=None)}
 
@@ -185,6 +218,7 @@ class FittedBlockModel:
     learner: Any = None
     trees: TreeSum | None = None
     slope: float = 1.0
+    votes: dict[str, Any] | None = None
 
     @property
     def used(self) -> BoolArray:
@@ -316,11 +350,13 @@ def _learned(model: BlockModel, design: _Design, X: FloatArray, time: FloatArray
         learner = fitted if trees is None else None
     offset = float(slope * risk.mean())
     moments, hazard = breslow_hazard(time, event, slope * risk - offset)
+    se = getattr(fitted, "se_", None)
+    variance = None if se is None else np.diag(np.nan_to_num(se) ** 2)
     return FittedBlockModel(
         model,
         design,
         coef,
-        None,
+        variance,
         offset,
         moments,
         hazard,
@@ -331,6 +367,7 @@ def _learned(model: BlockModel, design: _Design, X: FloatArray, time: FloatArray
         learner=learner,
         trees=trees,
         slope=slope,
+        votes=fitted.votes() if isinstance(fitted, Radscore) else None,
     )
 
 

@@ -34,14 +34,16 @@ class ResponseModelSettings(BaseModel):
 
 
 class SurvivalModelSettings(BaseModel):
-    """A survival model over blocks, under a title of your own."""
+    """A survival model of your own over blocks."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    blocks: tuple[str, ...] = Field(min_length=1, description="Blocks of predictors, such as Clinical and ctDNA.")
-    unpenalised: tuple[str, ...] | None = Field(
-        None, description="Blocks that enter without penalty; else Clinical, Volume and own blocks of few columns."
+    blocks: tuple[str, ...] = Field(min_length=1, description="Blocks, such as Clinical, Immune, Rad, ImRad.")
+    learner: Literal["lasso", "gbm", "forest", "radscore"] = Field(
+        "lasso", description="Lasso-Cox (Clinical and Volume unpenalised), boosting, a forest, or the Radscore."
     )
+    choice: Literal["min", "1se"] = Field("min", description="Rule for the penalty of the Lasso.")
+    cut: tuple[str, ...] = Field((), description="Blocks whose columns are cut at the training median.")
 
 
 class SurvivalSettings(BaseModel):
@@ -57,8 +59,14 @@ class SurvivalSettings(BaseModel):
     comparison_models: bool = Field(
         False, description="Also fit gradient boosting and a survival forest, for comparison."
     )
-    survival_models: dict[str, SurvivalModelSettings] = Field(
-        default_factory=dict, description="Your own survival models: TITLE: {blocks: [...]}, beside the usual ones."
+    radscore: bool = Field(
+        False, description="Also fit the Radscore: what six learners share, in a stepwise Cox regression by AIC."
+    )
+    models: dict[str, SurvivalModelSettings] = Field(
+        default_factory=dict, description="Models of survival endpoints beside the usual ones: NAME: how."
+    )
+    study_tables: bool = Field(
+        False, description="Also AUC over time by fold, ROC curves at each horizon, maximally selected cut-points."
     )
     response_models: dict[str, ResponseModelSettings] = Field(
         default_factory=dict, description="Models of binary endpoints: NAME: how; else Clinical, Volume, Rad and more."

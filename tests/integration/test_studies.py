@@ -96,17 +96,69 @@ def test_pathological_response_from_deep_features(tmp_path, monkeypatch):
     assert list(pair["outcome"]) == [1, 0]
 
 
-def test_mutations_changes_and_own_blocks_go_to_the_report(tmp_path):
-    values = small("studies/mutation-therapy")
-    values["phenotype"] |= {"selectors": ["gini_decrease"], "classifiers": ["logistic_regression"], "permutations": 0}
-    values["fuse"] |= {"endpoints": ["os"], "n_bootstrap": 0}
+def test_the_oesophageal_study_shows_its_figures_and_their_optimism(tmp_path):
+    values = small("studies/escc-pfs")
+    values["fuse"] |= {"n_bootstrap": 0, "horizons_days": [365, 730, 3650]}
     run = stages.run_all(Run(tmp_path, Config(**values)))
-    data = read_cohort(run.folder / "cohort.h5ad")
-    assert {name.split(":")[0] for name in data.var_names} == {"baseline", "delta", "delta_relative", "delta_per_day"}
-    grid = run.read("phenotype/grid.csv").set_index("target")
-    # HER2 is asked for, ERBB2 is its symbol.
-    assert set(grid.index) == {"mut:EGFR", "mut:ERBB2", "TMB"}
+    lost = run.read("attrition.csv").set_index("step").loc["short follow-up (pfs)"]
+    assert lost["n_in"] > lost["n_out"]
+    effect = run.read("cohort/exclusion_effect.csv").set_index("patients")
+    assert effect.loc["all", "n"] == lost["n_in"]
+    assert effect.loc["all", "n_events"] == effect.loc["kept", "n_events"]
+    assert {"variable", "kept", "excluded", "p"} <= set(run.read("cohort/excluded.csv"))
+
+    icc = run.read("features/icc.csv")
+    assert (icc["kept"] == (icc["icc"] >= 0.8)).all()
+    signature = run.read("survival/pfs/signature.csv")
+    final = signature[signature["fold"] == "all"]
+    learners = final.loc[:, "elastic net":"supervised principal components"]
+    assert learners.shape[1] == 6
+    assert (final.loc[final["shared"] == 1, "n_learners"] == final["needed"].max()).all()
+    assert set(final.loc[final["chosen"] == 1, "feature"]) <= set(final.loc[final["shared"] == 1, "feature"])
+    funnel = run.read("survival/pfs/funnel.csv")
+    given = funnel[(funnel["model"] == "Radscore") & (funnel["step"] == "icc")]
+    assert set(given["fold"]) == {"r0/o0", "r0/o1", "r0/o2", "all"}
+
+    areas = run.read("survival/pfs/time_auc.csv")
+    assert set(areas["horizon_days"]) == {365.0, 730.0}
+    median = areas[areas["model"] == "Radscore"].groupby("part")["auc"].median()
+    assert median["training"] >= median["validation"]
+    horizons = run.read("survival/pfs/horizons.csv")
+    assert set(horizons.loc[horizons["horizon_days"] == 3650, "status"]) == {"refused"}
+    groups = run.read("survival/pfs/cut_groups.csv")
+    apparent = groups[(groups["model"] == "Radscore") & (groups["source"] == "apparent")].iloc[0]
+    assert apparent["log_rank_p"] < apparent["p_corrected"]
+    # A Radscore is coefficients: it travels, and is explained, as any Cox regression.
+    assert "Radscore" in set(run.read("survival/pfs/explanations.csv")["model"])
+
+    page = (run.folder / "report.html").read_text(encoding="utf-8")
+    for name in ("upset_pfs", "time_roc_pfs", "cut_curves_pfs", "exclusion_effect", "radscore_pfs"):
+        assert f'id="{name}' in page or f"{name}.csv" in page, name
+
+
+def test_the_renal_study_chooses_by_recurrence_and_calibrates_its_boosting(tmp_path):
+    values = small("studies/ccrcc-imrad")
+    values["phenotype"] |= {
+        "targets": ["TMB", "gene:PDCD1", "cell:T_cells_CD8"],
+        "selectors": ["information_gain"],
+        "classifiers": ["naive_bayes", "logistic_regression"],
+        "null_classifiers": ["naive_bayes"],
+        "permutations": 10,
+        "protocol": "nested",
+    }
+    values["fuse"] |= {"n_bootstrap": 0}
+    run = stages.run_all(Run(tmp_path, Config(**values)))
+    funnel = run.read("survival/os/funnel.csv")
+    assert set(funnel.loc[funnel["step"] == "mrmr", "n_out"]) == {30}
+    ledger = run.read("ledger.csv")
+    assert set(ledger.loc[ledger["step"] == "os/Rad/prepare:mrmr", "fold"]) >= {"r0/o0", "r0/o0/i0", "all"}
     models = run.read("survival/os/models.csv").set_index("model")
-    own = ["ctDNA", "Laboratory", "Clinical+ctDNA", "Clinical+ImRad+ctDNA+Laboratory"]
-    assert models.loc[own, "c_outer"].notna().all()
-    assert "Clinical+ImRad+ctDNA+Laboratory" in (run.folder / "report.html").read_text(encoding="utf-8")
+    wanted = ["Rad", "ImRad", "Clinical+Immune", "Clinical+Immune+ImRad", "Rad (GBM-Cox)"]
+    assert (models.loc[wanted, "status"] == "fitted").all()
+    calibration = run.read("survival/os/calibration.csv")
+    boosting = calibration[calibration["model"] == "Rad (GBM-Cox)"]
+    feasible = run.read("survival/os/horizons.csv").query("status == 'feasible'")["horizon_days"]
+    assert set(boosting["horizon_days"]) == set(feasible)
+    page = (run.folder / "report.html").read_text(encoding="utf-8")
+    assert "gbm_calibration_os" in page
+    assert "lasso_then_cox_os" in page

@@ -14,6 +14,7 @@ TITLES: dict[str, tuple[str, str]] = {
     "curves": ("Curves", "曲线"),
     "model": ("The model", "模型"),
     "explanations": ("Explanations", "解释"),
+    "studies": ("As studies print it", "文献常见图表"),
     "subgroups": ("Subgroups", "亚组"),
     "robustness": ("Robustness", "稳健性"),
     "response": ("Response", "疗效"),
