@@ -220,7 +220,8 @@ def glcm_matrices(ranks: Any, starts: Any, stops: Any, offsets: Any, weights: An
 def _second_singular(root: Any, first: Any) -> float:  # noqa: C901 - one compiled loop
     """Return the largest eigenvalue of ``root @ root.T`` orthogonal to `first`, by Lanczos steps.
 
-    `first` is (to rounding) the eigenvector of eigenvalue 1.
+    `first` is (to rounding) the eigenvector of eigenvalue 1. Infinite where the steps do not suffice, as
+    with hundreds of levels that hardly ever meet, whose eigenvalues crowd below 1.
     """
     n = first.size
     steps = min(n, 80)
@@ -260,7 +261,10 @@ def _second_singular(root: Any, first: Any) -> float:  # noqa: C901 - one compil
             if k == 0:
                 return 0.0
             value = _top_tridiagonal(alpha, beta, k)
-            if done or abs(value - previous) <= 1e-13 * max(value, 1e-6):
+            settled = abs(value - previous) <= 1e-13 * max(value, 1e-6)
+            if done and not settled and norm >= 1e-14 and steps < n:
+                return np.inf
+            if done or settled:
                 return value
             previous = value
         for i in range(n):

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from imrad.radiomics.kernels import EPS
 
-__all__ = ["information", "maximal_correlation"]
+__all__ = ["information", "maximal_correlation", "maximal_correlation_of_many"]
 
 Array = npt.NDArray[Any]
 
@@ -44,6 +44,19 @@ def maximal_correlation(matrices: Array) -> float:
         second = np.sqrt(roots[:, -2])
     valid = ~np.isnan(second)
     return float(second[valid].mean().real) if valid.any() else float("nan")
+
+
+def maximal_correlation_of_many(matrix: Array) -> float:
+    """Return MCC of one direction with many levels, by all its singular values.
+
+    Parameters
+    ----------
+    matrix : array, shape (levels, levels)
+        Counts.
+    """
+    p = matrix / matrix.sum()
+    root = p / np.sqrt(p.sum(axis=1)[:, None] * p.sum(axis=0) + EPS)
+    return float(np.linalg.svd(root, compute_uv=False)[1])
 
 
 def information(matrices: Array) -> float:

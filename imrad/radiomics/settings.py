@@ -231,6 +231,9 @@ class RadiomicsSettings(FilterSettings):
             if name not in CLASSES:
                 message = f"featureClass has no {name!r}{_nearest(str(name), CLASSES)}"
                 raise ValueError(message)
+            if isinstance(features, str):
+                message = f"featureClass {name} needs a list of features, such as [{features}]"
+                raise ValueError(message)
             wanted[name] = tuple(features or ())
             for feature in wanted[name]:
                 _check_feature(name, str(feature))
@@ -366,6 +369,9 @@ class RadiomicsSettings(FilterSettings):
                     raise ValueError(message)
                 _known_key(key, [k for k in cls.model_fields if k not in sections], "setting")
             chosen = {key: parameters[key] for key in ("imageType", "featureClass") if parameters.get(key)}
+            skipped: list[str] = []
+            if isinstance(chosen.get("featureClass"), Mapping):
+                chosen["featureClass"], skipped = _without_skipped(chosen["featureClass"], setting)
             settings = cls(**setting, **chosen)
         except ValidationError as error:
             message = f"{origin}: {_sentence(error)}"
@@ -373,6 +379,8 @@ class RadiomicsSettings(FilterSettings):
         except ValueError as error:
             message = f"{origin}: {error}"
             raise ConfigError(message) from error
+        if skipped:
+            warnings.warn(f"{origin}: left out, as pyradiomics does: {'; '.join(skipped)}", UserWarning, stacklevel=2)
         if parameters.get("voxelSetting"):
             warnings.warn(
                 f"{origin}: voxelSetting concerns feature maps, which imrad does not make; it was left out",
@@ -395,6 +403,21 @@ class RadiomicsSettings(FilterSettings):
             "featureClass": {name: list(features) for name, features in self.featureClass.items()},
             "setting": setting,
         }
+
+
+def _without_skipped(classes: Mapping[str, Any], setting: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Return the classes without what pyradiomics skips with a line in its log, and what that was."""
+    kept, skipped = dict(classes), []
+    if "shape2D" in kept and not setting.get("force2D") and len(kept) > 1:
+        del kept["shape2D"]
+        skipped.append("shape2D, which needs force2D: true")
+    for name, features in kept.items():
+        without = WITHOUT_VALUE.get(name, {})
+        if isinstance(features, list) and any(feature not in without for feature in map(str, features)):
+            kept[name] = [feature for feature in features if str(feature) not in without]
+            lost = [str(feature) for feature in features if str(feature) in without]
+            skipped += [f"{name} {feature}, equal to {without[feature]}" for feature in lost]
+    return kept, skipped
 
 
 def _nearest(word: str, known: Any) -> str:
@@ -428,4 +451,6 @@ def _sentence(error: ValidationError) -> str:
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
     text = str(first["msg"]).removeprefix("Value error, ")
+    if first["type"] == "tuple_type":
+        text = f"needs a list of numbers, such as [1, 1, 1], not {first['input']!r}"
     return f"{where}: {text}" if where else text

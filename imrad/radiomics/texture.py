@@ -15,7 +15,7 @@ from imrad.exceptions import ImageError, RegionError
 from imrad.radiomics import kernels
 from imrad.radiomics.features import CLASSES
 from imrad.radiomics.firstorder import bin_edges, first_order_features
-from imrad.radiomics.last_bit import information, maximal_correlation
+from imrad.radiomics.last_bit import information, maximal_correlation, maximal_correlation_of_many
 from imrad.radiomics.settings import FilterSettings
 from imrad.radiomics.shape import shape2d_features, shape_features
 
@@ -333,6 +333,9 @@ class RegionVoxels:
                 flat, grid.starts, grid.stops, offsets, weights, grey.size, settings.symmetricalGLCM
             )
             parts.append(kernels.glcm_features(matrices, grey))
+            for row, matrix in zip(parts[-1], matrices, strict=True):
+                if np.isinf(row[_MCC]):
+                    row[_MCC] = maximal_correlation_of_many(matrix)
         found = np.concatenate(parts)
         mean = _mean_of_directions(found)
         if len(matrices) == len(found):

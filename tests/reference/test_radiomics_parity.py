@@ -80,6 +80,17 @@ def test_directions_without_information_count_as_in_pyradiomics(seed, imc2):
     assert found["original_glcm_Imc2"] == pytest.approx(imc2, rel=1e-9)
 
 
+def test_correlation_of_hundreds_of_levels_that_hardly_meet():
+    # pyradiomics 3.0.1; eigenvalues crowd below 1.
+    rng = np.random.default_rng(1)
+    mask = np.zeros((14, 18, 16), np.uint8)
+    mask[2:-2, 2:-2, 2:-2] = rng.random((10, 14, 12)) < 0.3
+    image = rng.normal(0, 600, mask.shape).astype(np.int16)
+    settings = RadiomicsSettings(binWidth=1, weightingNorm="infinity", featureClass={"glcm": ["MCC"]})
+    found = extract(image, mask, (1.3, 0.8, 3.1), settings)
+    assert found["original_glcm_MCC"] == pytest.approx(0.9998728479407762, rel=1e-6)
+
+
 def test_the_square_root_of_nothing_is_nothing():
     # pyradiomics 3.0.1: 0 everywhere, where the other filters that scale by the maximum fail.
     mask = np.pad(np.ones((3, 3, 3), np.uint8), 2)

@@ -110,3 +110,23 @@ def test_names_follow_the_file():
     assert names[0] == "original_shape_Compactness2"
     assert names[1:3] == ["wavelet-LLH_glcm_MCC", "wavelet-LLH_glcm_Contrast"]
     assert names[-1] == "original_glcm_Contrast"
+
+
+def test_what_pyradiomics_skips_is_left_out_with_a_warning():
+    classes = {"shape2D": None, "firstorder": ["Mean"], "glcm": ["Homogeneity1", "Id"]}
+    with pytest.warns(UserWarning, match=r"shape2D, which needs force2D: true; glcm Homogeneity1, equal to Id"):
+        settings = RadiomicsSettings.from_parameters({"featureClass": classes})
+    assert settings.featureClass == {"firstorder": ("Mean",), "glcm": ("Id",)}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "says"),
+    [
+        ({"featureClass": {"glcm": "Contrast"}}, r"glcm needs a list of features, such as \[Contrast\]"),
+        ({"setting": {"resampledPixelSpacing": 1}}, r"resampledPixelSpacing: needs a list of numbers, .* not 1"),
+        ({"setting": {"distances": 2}}, r"distances: needs a list of numbers"),
+    ],
+)
+def test_a_single_value_for_a_list_is_told_of(parameters, says):
+    with pytest.raises(ConfigError, match=says):
+        RadiomicsSettings.from_parameters(parameters)
