@@ -10,6 +10,7 @@ import pandas as pd
 from scipy.special import expit
 
 from imrad.exceptions import BundleError
+from imrad.stages.preparing import sides_of
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -51,7 +52,7 @@ def judge_responses(
     for name, plain in part["models"].items():
         try:
             model = FrozenBinary(plain)
-            odds = model.linear_predictor(block_tables(model, data, sources, levels))
+            odds = model.linear_predictor(block_tables(model, data, sources, levels), sides_of(data, levels))
             shifts[name] = _shift(odds[known], y, name) if recalibrate else 0.0
         except BundleError as error:
             refused.append({"model": name, "n": int(known.sum()), "n_positive": int(y.sum()), "reason": str(error)})

@@ -301,8 +301,8 @@ class BinaryFusion:
         _require_feasible(data)
         tasks = self._tasks(data)
         fingerprint = self._fingerprint(data)
-        # Nothing names a user's own step for sure.
-        store = self.store if preparation.key else None
+        # Nothing names a user's own step for sure. Worked out here, the steps' names go to every worker.
+        store = self.store if preparation.key and (preparation.shared.key or not len(preparation.shared)) else None
         done = map_tasks(
             partial(run_binary_task, data),
             tasks,

@@ -223,7 +223,8 @@ def _bootstrap(data: BinaryData, task: Task) -> dict[str, Any]:
                 # Steps that look at no outcome are fitted once a resample; the others in its inner folds too.
                 tables, own = _prepared(model, whole, chosen)
                 ranked = Rows.of(tables, own)
-            fitted = fit_binary_model(own, ranked.take(chosen), y[chosen], share[np.searchsorted(unique, chosen)])
+            label = share[np.searchsorted(unique, chosen)]
+            fitted = fit_binary_model(own, ranked.take(chosen), y[chosen], label, share_penalty=True)
         except FitError:
             continue
         probability = fitted.probability(tables)

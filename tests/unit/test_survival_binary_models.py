@@ -180,3 +180,14 @@ def test_operating_point():
     assert wilson(3, 5) == pytest.approx((0.2307242813, 0.8823792258), abs=1e-9)
     assert wilson(5, 5)[1] == 1.0
     assert np.isnan(wilson(0, 0)).all()
+
+
+def test_resamples_may_share_a_penalty():
+    y, tables = make()
+    label = np.arange(len(y)) % 4
+    for model in (MODELS[3], MODELS[4], MODELS[5]):
+        strict = fit_binary_model(model, tables, y, label)
+        quick = fit_binary_model(model, tables, y, label, share_penalty=True)
+        # What is scored is the same; only the scale that out-of-fold values give may differ.
+        assert quick.names == strict.names
+        assert np.corrcoef(quick.linear_predictor(tables), strict.linear_predictor(tables))[0, 1] > 0.97
