@@ -209,15 +209,19 @@ def schoenfeld_residuals(model: CoxPH, X: Any, y: Any) -> pd.DataFrame:
     return pd.DataFrame(residuals.sort_values("time", kind="stable", ignore_index=True))
 
 
-def robust_variance(model: CoxPH, X: Any, y: Any, *, clusters: Any = None, strata: Any = None) -> FloatArray:
+def robust_variance(
+    model: CoxPH, X: Any, y: Any, *, clusters: Any = None, strata: Any = None, sample_weight: Any = None
+) -> FloatArray:
     """Return the sandwich variance of the coefficients, patients of one cluster summed, as coxph(cluster=).
+
+    `strata` and `sample_weight` must be those of the fit; a model with weights needs this variance.
 
     References
     ----------
     Lin and Wei, 1989, doi:10.1080/01621459.1989.10478874.
     """
     used = _used(model)
-    rows, sorted_x, risk, moments = _prepared(model, X, y, strata, None)
+    rows, sorted_x, risk, moments = _prepared(model, X, y, strata, sample_weight)
     n_blocks = len(rows.opens)
     stratum = np.cumsum(rows.opens)
     score = np.zeros_like(sorted_x)
@@ -226,11 +230,12 @@ def robust_variance(model: CoxPH, X: Any, y: Any, *, clusters: Any = None, strat
         start, stop = rows.block[b], rows.block[b + 1]
         inside = (stratum == stratum[b]) & (np.arange(n_blocks) <= b)
         lived = np.repeat(inside, np.diff(rows.block)).astype(float)
-        died = np.flatnonzero(rows.event[start:stop]) + start
+        died = np.flatnonzero(rows.event[start:stop] & (rows.weight[start:stop] > 0)) + start
         lived[died] *= 1 - item.fraction
         gap = sorted_x - item.mean
         score -= (risk * lived * item.share / item.denominator)[:, None] * gap
-        score[died] += gap[died] * (item.share / len(died)) if model.ties == "efron" else gap[died]
+        own = rows.weight[died] / (len(died) if model.ties == "efron" else 1)
+        score[died] += gap[died] * own[:, None]
     label = np.arange(len(risk)) if clusters is None else np.unique(np.asarray(clusters), return_inverse=True)[1]
     label = np.asarray(label)[rows.order]
     sums = np.zeros((int(label.max()) + 1, len(used)))

@@ -118,7 +118,8 @@ def maximally_selected(
     scores = log_rank_scores(times, events)
     order = np.argsort(x, kind="stable")
     below = np.searchsorted(x[order], np.unique(x), side="right")
-    below = below[(below >= n * min_share) & (below <= n * top) & (below < n)]
+    # maxstat's bounds: a share of 37 patients that is no whole number is rounded down at both ends.
+    below = below[(below >= max(np.floor(n * min_share), 1)) & (below <= np.floor(n * top)) & (below < n)]
     spread = float(np.sum((scores - scores.mean()) ** 2))
     if len(below) == 0 or spread <= 0:
         message = (
