@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from imrad.cards import Card
+from imrad.radiomics.image_settings import MAPS
 
 __all__ = ["CARDS"]
 
@@ -10,6 +11,31 @@ _PYRADIOMICS = "doi:10.1158/0008-5472.CAN-17-0339"
 _IBSI = "doi:10.1148/radiol.2020191145"
 
 CARDS: tuple[Card, ...] = (
+    Card(
+        "suv",
+        "intensity",
+        "PET by body weight: activity over what is left of the injected dose at the scan, by the QIBA pseudo-code.",
+        ">= 0",
+        "g/ml",
+        "https://qibawiki.rsna.org/index.php/Standardized_Uptake_Value_(SUV)",
+    ),
+    Card(
+        "zscore",
+        "intensity",
+        "Mean 0 and standard deviation 1 of the image, the body (Otsu's threshold) or the region.",
+        "real",
+        "sd",
+        "doi:10.1109/TSMC.1979.4310076",
+    ),
+    Card(
+        "percentile",
+        "intensity",
+        "Two percentiles of the image, the body or the region become 0 and 1.",
+        "real",
+        "",
+        "",
+    ),
+    *(Card(name, "map over time", f"{text[0].upper()}{text[1:]}.", "real", "", "") for name, text in MAPS.items()),
     Card("firstorder", "feature class", "18 statistics of the intensities in the region.", "real", "", _PYRADIOMICS),
     Card("shape", "feature class", "14 measures of size and form, by a triangle mesh.", ">= 0", "mm", _PYRADIOMICS),
     Card(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from imrad.cohort.delta import PREFIXES
 from imrad.exceptions import ConfigError
 
 if TYPE_CHECKING:
@@ -169,6 +170,12 @@ def own_block(data: AnnData, wanted: Sequence[str]) -> pd.DataFrame:
     return pd.concat([clinical_block(data, clinical), features(data)[chosen]], axis=1)
 
 
+def _unlike_a_tumour(name: str) -> tuple[bool, bool]:
+    parts = name.lower()
+    named = any(word in parts for word in ("tumour", "tumor", "cancer", "lesion"))
+    return not named, any(word in parts for word in ("ring", "rim", "peri"))
+
+
 def volume_block(data: AnnData, wanted: str | None) -> pd.DataFrame:
     """Return the volume of the region, one column; empty where the cohort has none.
 
@@ -186,7 +193,9 @@ def volume_block(data: AnnData, wanted: str | None) -> pd.DataFrame:
     for ending in ("shape_MeshVolume", "shape_VoxelVolume"):
         # Where several regions were measured, the tumour's volume is the one that matters.
         found = [name for name in table.columns if name.endswith(ending)]
-        found.sort(key=lambda name: not any(word in name.lower() for word in ("tumour", "tumor", "cancer", "lesion")))
+        # A change of volume is no volume, and a ring's is not the tumour's.
+        found = [name for name in found if not name.startswith(tuple(f"{change}:" for change in PREFIXES.values()))]
+        found.sort(key=_unlike_a_tumour)
         if found:
             return table[found[:1]]
     return table.iloc[:, :0]

@@ -103,6 +103,32 @@ def test_what_is_no_number_stays_none(case, name, kind):
     assert mean_of(write(outside, name), region) == pytest.approx(values[mask > 0].mean())
 
 
+@pytest.mark.parametrize("kind", ["JPEG", "JPEG2000"])
+@pytest.mark.parametrize(("dtype", "shift"), [(np.uint16, 1024), (np.int16, 0)])
+def test_compressed_slices_are_what_was_compressed(tmp_path, files, stored, kind, dtype, shift):
+    files.series(tmp_path / "plain", stored)
+    (tmp_path / "packed").mkdir()
+    for path in sorted((tmp_path / "plain").glob("*")):
+        plain = sitk.ReadImage(str(path))
+        packed = sitk.GetImageFromArray((sitk.GetArrayFromImage(plain) + shift).astype(dtype))
+        packed.CopyInformation(plain)
+        for key in plain.GetMetaDataKeys():
+            if not key.startswith("0028"):
+                packed.SetMetaData(key, plain.GetMetaData(key))
+        writer = sitk.ImageFileWriter()
+        writer.SetFileName(str(tmp_path / "packed" / f"{path.name}.dcm"))
+        writer.KeepOriginalImageUIDOn()
+        writer.SetUseCompression(True)
+        writer.SetCompressor(kind)
+        writer.Execute(packed)
+        written = pydicom.dcmread(tmp_path / "packed" / f"{path.name}.dcm")
+        written.RescaleSlope, written.RescaleIntercept = "1", str(-shift)
+        written.save_as(tmp_path / "packed" / f"{path.name}.dcm")
+    assert "JPEG" in written.file_meta.TransferSyntaxUID.name
+    found = sitk.GetArrayFromImage(read_image(tmp_path / "packed"))
+    np.testing.assert_array_equal(found, stored.astype(int) - 1024)
+
+
 def test_a_dicomdir_stands_for_its_folder(tmp_path, files, stored):
     files.series(tmp_path / "PT000000", stored)
     listing = pydicom.Dataset()
