@@ -142,5 +142,10 @@ def _lines(summary: Any) -> list[str]:
     told = ", ".join(f"{counts[name]} {name.replace('_', ' ')}" for name in counts.index)
     claimed = summary[summary["status"] == "claimed"]
     lines = [f"{len(summary)} targets: {told}"]
+    drawn = summary.loc[summary["status"] != "skipped", "permutations"].astype(int)
+    if len(drawn):
+        least, most = int(drawn.min()), int(drawn.max())
+        told = f"{most}" if least == most else f"{least} to {most}"
+        lines.append(f"permutations used: {told} a target")
     lines += [f"  {row.target}: AUC {row.auc:.3f}, q {row.q_fdr:.3g}" for row in claimed.itertuples()]
     return lines

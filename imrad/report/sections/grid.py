@@ -201,6 +201,20 @@ def _stability(part: Section, tables: RunTables) -> None:
         "is the same set."
     )
     part.add(Shown("stability", "Stability of selection.", table, columns, text, collapsed=len(table) > 12))
+    agreement = tables.get("phenotype/agreement.csv")
+    if agreement is not None and len(agreement):
+        columns = {
+            "selector_a": Column("Selector"),
+            "selector_b": Column("Selector"),
+            "n_selected": Column("Selected", ".1f"),
+            "shared": Column("Shared", ".1f"),
+            "jaccard": Column("Jaccard", ".2f"),
+        }
+        text = (
+            "Mean over targets and outer folds. Where no values are tied, gain ratio ranks as information gain does, "
+            "so that the two agree entirely."
+        )
+        part.add(Shown("agreement", "How far selectors agree.", agreement, columns, text))
     selectors = list(value.columns)
     if len(selectors) > 1:
         part.add(_upset(stability, selectors))
