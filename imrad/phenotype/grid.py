@@ -16,7 +16,7 @@ from imrad.evaluation.inspection import inspect_parts
 from imrad.evaluation.preparation import Preparation, Step
 from imrad.exceptions import ConfigError, DuplicateError, InputError, NoOverlapError
 from imrad.execution import Progress, Store, single_thread
-from imrad.phenotype import tables
+from imrad.phenotype import beside, choices, tables
 from imrad.phenotype.bundle import make_bundle
 from imrad.phenotype.canary import check_canary, inspect_cuts
 from imrad.phenotype.classifiers import CLASSIFIERS
@@ -39,7 +39,7 @@ FOUNDING_SELECTORS = ("information_gain", "gain_ratio", "gini_decrease", "fcbf")
 
 @dataclass(frozen=True)
 class GridResult:
-    """What a grid found; the tables' columns are described in :mod:`imrad.phenotype.tables`.
+    """What a grid found; the tables' columns are described in the modules ``tables``, ``choices`` and ``beside``.
 
     Attributes
     ----------
@@ -249,9 +249,9 @@ class PhenotypeGrid:
         summary = tables.summary_table(
             plan, null_plan, targets, folds, results, feasibility, nulls, null_table, cap=cap, observed=observed
         )
-        made = tables.bundle_choices(plan, able, folds, results) if self.bundles else {}
+        made = choices.bundle_choices(plan, able, folds, results) if self.bundles else {}
         predictions = tables.prediction_table(plan, able, folds, results)
-        shown = tables.published_table(plan, able, published, grid)
+        shown = beside.published_table(plan, able, published, grid)
         jobs = [(target, made[target.name]) for target in able if target.name in made]
         reference = {name: part for name, part in predictions.groupby("target", sort=False)}
         bundles = runner.map(
@@ -266,16 +266,16 @@ class PhenotypeGrid:
             summary=summary,
             predictions=predictions,
             feasibility=feasibility,
-            stability=tables.stability_table(plan, able, folds, results, features),
-            agreement=tables.agreement_table(plan, able, folds, results),
-            study_table=tables.study_table(plan, grid),
-            ablation=tables.ablation_table(grid, bare),
+            stability=choices.stability_table(plan, able, folds, results, features),
+            agreement=choices.agreement_table(plan, able, folds, results),
+            study_table=beside.study_table(plan, grid),
+            ablation=beside.ablation_table(grid, bare),
             null=null_table,
-            controls=tables.control_table(control_rows),
+            controls=beside.control_table(control_rows),
             published=shown,
-            optimism=tables.optimism_table(shown, summary),
-            inner=tables.inner_table(plan, able, folds, results),
-            funnel=tables.funnel_table(able if len(plan.preparation) else [], folds, results, whole),
+            optimism=beside.optimism_table(shown, summary),
+            inner=choices.inner_table(plan, able, folds, results),
+            funnel=choices.funnel_table(able if len(plan.preparation) else [], folds, results, whole),
             crossfit=tables.crossfit(plan, able, folds, results),
             ledger=ledger,
             bundles={

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-__all__ = ["at_threshold", "concordance", "fdr", "hanley_mcneil_se", "nadeau_bengio", "spearman"]
+__all__ = ["at_threshold", "concordance", "fdr", "hanley_mcneil_se", "mean_known", "nadeau_bengio", "spearman"]
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -45,6 +45,13 @@ def concordance(scores: Floats, truth: Floats) -> Floats:
         right += (own > scores[:, lower]).sum(axis=1) + 0.5 * (own == scores[:, lower]).sum(axis=1)
         pairs += int(lower.sum())
     return right / pairs
+
+
+def mean_known(values: Floats, axis: int = 0) -> Floats:
+    """Return the mean over an axis of the values that are not NaN; NaN where there are none."""
+    known = ~np.isnan(values)
+    total = np.where(known, values, 0.0).sum(axis=axis)
+    return np.asarray(np.where(known.any(axis=axis), total / np.maximum(known.sum(axis=axis), 1), np.nan))
 
 
 def nadeau_bengio(values: Floats, test_share: float, level: float = 0.95) -> tuple[float, float, float]:

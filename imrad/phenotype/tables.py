@@ -1,4 +1,4 @@
-"""From the folds' results to the tables that others rely on.
+"""From the folds' results to the honest values of cells and targets, and their predictions.
 
 ====================  ==========================================================================
 table                 columns
@@ -9,15 +9,6 @@ summary               target, status, reason, n, n_positive, auc, auc_low, auc_h
                       spearman, auc_pooled, interval, selector, classifier, n_chosen, auc_best_cell,
                       null_median, null_q95, null_cells, null_group, permutations, cut_rule, imbalance
 predictions           patient, target, repeat, fold, probability, observed, value, selector, classifier, cut
-funnel                target, fold (``all``: the final fit), order, step, n_in, n_out
-stability             target, selector, feature, n_selected, n_folds, frequency, stability
-agreement             selector_a, selector_b, n_selected, shared, jaccard
-study_table           target, one column a classifier (its best selector's AUC), best_cell, best_auc
-ablation              target, part, name, n_cells, auc, difference
-controls              target, control, model, n, auc, auc_low, auc_high
-published             target, selector, classifier, auc, auc_pooled, auc_honest, optimism, best
-optimism              selector, classifier, n_targets, auc, auc_honest, optimism
-inner                 target, repeat, fold, selector, classifier, auc_inner, auc_outer, chosen
 ====================  ==========================================================================
 
 ``auc`` is a mean over outer folds; intervals are Nadeau and Bengio's, approximate.
@@ -25,20 +16,26 @@ inner                 target, repeat, fold, selector, classifier, auc_inner, auc
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from itertools import combinations
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from imrad.evaluation import CrossFitted, Fold
-from imrad.phenotype.measures import at_threshold, concordance, fdr, nadeau_bengio, spearman
+from imrad.phenotype.measures import at_threshold, concordance, fdr, mean_known, nadeau_bengio, spearman
 from imrad.phenotype.nulls import best_cell
 from imrad.phenotype.prepared import Plan
 from imrad.phenotype.targets import Target
 
-__all__: list[str] = []
+__all__ = [
+    "Results",
+    "crossfit",
+    "fold_auc",
+    "grid_table",
+    "observed_statistics",
+    "prediction_table",
+    "summary_table",
+]
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 Results = dict[tuple[str, str], dict[str, Any]]
@@ -46,7 +43,7 @@ Results = dict[tuple[str, str], dict[str, Any]]
 INTERVAL = "Nadeau-Bengio, approximate"
 
 
-def _fold_auc(target: Target, fold: Fold, result: dict[str, Any]) -> Floats:
+def fold_auc(target: Target, fold: Fold, result: dict[str, Any]) -> Floats:
     """Return the AUC of every cell in an outer fold."""
     known = target.measured[fold.test]
     return concordance(result["test"][:, known], target.truth(fold.test[known], result["cut"]))
@@ -56,12 +53,6 @@ def _test_share(target: Target, folds: list[Fold]) -> float:
     return float(np.mean([target.measured[f.test].sum() / max(target.measured[f.train].sum(), 1) for f in folds]))
 
 
-def _mean(values: Floats, axis: int = 0) -> Floats:
-    known = ~np.isnan(values)
-    total = np.where(known, values, 0.0).sum(axis=axis)
-    return np.asarray(np.where(known.any(axis=axis), total / np.maximum(known.sum(axis=axis), 1), np.nan))
-
-
 def observed_statistics(
     null_plan: Plan, plan: Plan, targets: list[Target], folds: list[Fold], results: Results
 ) -> dict[str, float]:
@@ -69,7 +60,7 @@ def observed_statistics(
     cells = [plan.cells.index(cell) for cell in null_plan.cells]
     out = {}
     for target in targets:
-        auc = np.stack([_fold_auc(target, fold, results[target.name, fold.name])[cells] for fold in folds])
+        auc = np.stack([fold_auc(target, fold, results[target.name, fold.name])[cells] for fold in folds])
         out[target.name] = float(best_cell(auc[:, None, :])[0])
     return out
 
@@ -104,12 +95,12 @@ def grid_table(
     counts = feasibility.set_index("target")
     rows = []
     for target in targets:
-        auc = np.stack([_fold_auc(target, fold, results[target.name, fold.name]) for fold in folds])
-        inner = np.stack([_mean(results[target.name, fold.name]["inner_auc"], axis=1) for fold in folds])
+        auc = np.stack([fold_auc(target, fold, results[target.name, fold.name]) for fold in folds])
+        inner = np.stack([mean_known(results[target.name, fold.name]["inner_auc"], axis=1) for fold in folds])
         chosen = np.bincount([results[target.name, fold.name]["chosen"] for fold in folds], minlength=len(plan.cells))
         share = _test_share(target, folds)
         pooled = _pooled(target, folds, results, lambda result: result["test"])
-        whole = _mean(np.stack([concordance(scores, _truth(target, at, high)) for at, scores, high in pooled]))
+        whole = mean_known(np.stack([concordance(scores, _truth(target, at, high)) for at, scores, high in pooled]))
         for number, (selector, classifier) in enumerate(plan.cells):
             mean, low, high = nadeau_bengio(auc[:, number], share)
             at = at_threshold(
@@ -128,8 +119,8 @@ def grid_table(
                     "auc_high": high,
                     **at,
                     "auc_pooled": whole[number],
-                    "auc_inner": _mean(inner[:, number]),
-                    "spearman": _mean(order),
+                    "auc_inner": mean_known(inner[:, number]),
+                    "spearman": mean_known(order),
                     "n_chosen": int(chosen[number]),
                 }
             )
@@ -216,7 +207,7 @@ def _honest(plan: Plan, target: Target, folds: list[Fold], results: Results) -> 
     chosen = [int(results[target.name, fold.name]["chosen"]) for fold in folds]
     auc = np.array(
         [
-            _fold_auc(target, fold, results[target.name, fold.name])[cell]
+            fold_auc(target, fold, results[target.name, fold.name])[cell]
             for fold, cell in zip(folds, chosen, strict=True)
         ]
     )
@@ -228,10 +219,10 @@ def _honest(plan: Plan, target: Target, folds: list[Fold], results: Results) -> 
         "auc_low": low,
         "auc_high": high,
         "auc_pooled": float(
-            _mean(np.array([concordance(scores, _truth(target, at, high_))[0] for at, scores, high_ in pooled]))
+            mean_known(np.array([concordance(scores, _truth(target, at, high_))[0] for at, scores, high_ in pooled]))
         ),
         "interval": INTERVAL,
-        "spearman": float(_mean(np.array([spearman(scores[0], target.values[at]) for at, scores, _ in pooled]))),
+        "spearman": float(mean_known(np.array([spearman(scores[0], target.values[at]) for at, scores, _ in pooled]))),
         "selector": plan.cells[cell][0],
         "classifier": plan.cells[cell][1],
         "n_chosen": chosen.count(cell),
@@ -309,202 +300,3 @@ def crossfit(plan: Plan, targets: list[Target], folds: list[Fold], results: Resu
             ]
     columns = ["patient", "target", "repeat", "outer", "role", "score", "fit"]
     return CrossFitted(pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns))
-
-
-def stability_table(
-    plan: Plan, targets: list[Target], folds: list[Fold], results: Results, features: list[str]
-) -> pd.DataFrame:
-    """Return how often each feature was selected in the outer folds, with Nogueira's stability beside it.
-
-    References
-    ----------
-    Nogueira S, Sechidis K, Brown G. On the stability of feature selection algorithms. JMLR 2018;18(174).
-    """
-    parts = []
-    made = {name for one in results.values() for chosen in one["selected"].values() for name in chosen}
-    features = [*features, *sorted(made - set(features))]
-    where = {name: number for number, name in enumerate(features)}
-    for target in targets:
-        for selector in plan.selectors:
-            hits = np.zeros((len(folds), len(features)), dtype=bool)
-            for number, fold in enumerate(folds):
-                chosen = results[target.name, fold.name]["selected"][selector]
-                hits[number, [where[name] for name in chosen]] = True
-            counts = hits.sum(axis=0)
-            seen = np.flatnonzero(counts)
-            order = seen[np.argsort(-counts[seen], kind="stable")]
-            parts.append(
-                pd.DataFrame(
-                    {
-                        "target": target.name,
-                        "selector": selector,
-                        "feature": [features[column] for column in order],
-                        "n_selected": counts[order],
-                        "n_folds": len(folds),
-                        "frequency": counts[order] / len(folds),
-                        "stability": _stability(hits),
-                    }
-                )
-            )
-    columns = ["target", "selector", "feature", "n_selected", "n_folds", "frequency", "stability"]
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
-
-
-def _stability(hits: np.ndarray[Any, Any]) -> float:
-    n_folds, n_features = hits.shape
-    share = hits.sum(axis=1).mean() / n_features
-    if n_folds < 2 or share in (0.0, 1.0):
-        return float("nan")
-    frequency = hits.mean(axis=0)
-    spread = (n_folds / (n_folds - 1) * frequency * (1 - frequency)).mean()
-    return float(1 - spread / (share * (1 - share)))
-
-
-def funnel_table(
-    targets: list[Target], folds: list[Fold], results: Results, whole: Mapping[str, list[dict[str, Any]]]
-) -> pd.DataFrame:
-    """Return how many features each preparation step was given and kept, by target, outer fold and finally."""
-    rows: list[dict[str, Any]] = []
-    for target in targets:
-        found = [(fold.name, results[target.name, fold.name]["funnel"]) for fold in folds]
-        for name, funnel in [*found, ("all", whole.get(target.name, []))]:
-            rows += [{"target": target.name, "fold": name, "order": number} | row for number, row in enumerate(funnel)]
-    return pd.DataFrame(rows, columns=["target", "fold", "order", "step", "n_in", "n_out"])
-
-
-def agreement_table(plan: Plan, targets: list[Target], folds: list[Fold], results: Results) -> pd.DataFrame:
-    """Return how many features each pair of selectors shares, averaged over targets and outer folds."""
-    rows = []
-    for first, second in combinations(plan.selectors, 2):
-        shared, jaccard, kept = [], [], []
-        for target in targets:
-            for fold in folds:
-                chosen = results[target.name, fold.name]["selected"]
-                a, b = set(chosen[first]), set(chosen[second])
-                shared.append(len(a & b))
-                jaccard.append(len(a & b) / max(len(a | b), 1))
-                kept.append(max(len(a), len(b)))
-        if shared:
-            rows.append((first, second, float(np.mean(kept)), float(np.mean(shared)), float(np.mean(jaccard))))
-    return pd.DataFrame(rows, columns=["selector_a", "selector_b", "n_selected", "shared", "jaccard"])
-
-
-def study_table(plan: Plan, grid: pd.DataFrame) -> pd.DataFrame:
-    """Return the founding study's table: targets by classifiers, the best cell named after the fact."""
-    rows = []
-    for name, part in grid.groupby("target", sort=False):
-        best = part.iloc[int(np.argmax(part["auc"].fillna(-1.0)))]
-        row: dict[str, Any] = {"target": name}
-        row |= {kind: part.loc[part["classifier"] == kind, "auc"].max() for kind in plan.classifiers}
-        row["best_cell"] = f"{best['selector']} + {best['classifier']}"
-        row["best_auc"] = best["auc"]
-        rows.append(row)
-    return pd.DataFrame(rows, columns=["target", *plan.classifiers, "best_cell", "best_auc"])
-
-
-def ablation_table(grid: pd.DataFrame, bare: list[dict[str, Any]]) -> pd.DataFrame:
-    """Return the mean outer AUC of each selector's and each classifier's cells, and of no selector.
-
-    ``difference`` is to the mean of the whole grid, without a selector to that classifier's mean.
-    """
-    rows = []
-    for name, part in grid.groupby("target", sort=False):
-        whole = part["auc"].mean()
-        for column in ("selector", "classifier"):
-            for kind, cells in part.groupby(column, sort=False):
-                rows.append((name, column, kind, len(cells), cells["auc"].mean(), cells["auc"].mean() - whole))
-    by_classifier = grid.groupby(["target", "classifier"], sort=False)["auc"].mean().to_dict()
-    for one in bare:
-        for kind, auc in zip(one["classifiers"], _mean(one["auc"]), strict=True):
-            rows.append((one["target"], "no_selector", kind, 1, auc, auc - by_classifier[one["target"], kind]))
-    return pd.DataFrame(rows, columns=["target", "part", "name", "n_cells", "auc", "difference"])
-
-
-def control_table(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    """Return the rows beside the grid."""
-    columns = ["target", "control", "model", "n", "auc", "auc_low", "auc_high"]
-    return pd.DataFrame([{name: row[name] for name in columns} for row in rows], columns=columns)
-
-
-def published_table(
-    plan: Plan, targets: list[Target], published: list[dict[str, Any]], grid: pd.DataFrame
-) -> pd.DataFrame:
-    """Return the leaky values beside the honest ones of the same cells."""
-    columns = ["target", "selector", "classifier", "auc", "auc_pooled", "auc_honest", "optimism", "best"]
-    if not published:
-        return pd.DataFrame(columns=columns)
-    honest = grid.set_index(["target", "selector", "classifier"])["auc"].to_dict()
-    rows = []
-    for target, one in zip(targets, published, strict=True):
-        best = int(np.argmax(np.nan_to_num(one["auc"], nan=-1.0)))
-        for number, (selector, classifier) in enumerate(plan.cells):
-            beside = float(honest[target.name, selector, classifier])
-            auc = float(one["auc"][number])
-            rows.append(
-                (
-                    target.name,
-                    selector,
-                    classifier,
-                    auc,
-                    float(one["auc_pooled"][number]),
-                    beside,
-                    auc - beside,
-                    number == best,
-                )
-            )
-    return pd.DataFrame(rows, columns=columns)
-
-
-def optimism_table(published: pd.DataFrame, summary: pd.DataFrame) -> pd.DataFrame:
-    """Return the leaky and the honest AUC of every cell, averaged over targets.
-
-    The last row is what a study reports, each target's best leaky cell, beside the nested AUC.
-    """
-    columns = ["selector", "classifier", "n_targets", "auc", "auc_honest", "optimism"]
-    if published.empty:
-        return pd.DataFrame(columns=columns)
-    rows = []
-    for (selector, classifier), part in published.groupby(["selector", "classifier"], sort=False):
-        rows.append((selector, classifier, len(part), part["auc"].mean(), part["auc_honest"].mean()))
-    best = published[published["best"]].set_index("target")["auc"]
-    nested = summary.set_index("target")["auc"].astype(float).reindex(best.index)
-    rows.append(("best", "best", len(best), best.mean(), nested.mean()))
-    table = pd.DataFrame(rows, columns=columns[:-1])
-    return table.assign(optimism=table["auc"] - table["auc_honest"])
-
-
-def inner_table(plan: Plan, targets: list[Target], folds: list[Fold], results: Results) -> pd.DataFrame:
-    """Return every cell's mean inner AUC in each outer fold, its outer AUC beside it, and which was chosen."""
-    parts = []
-    for target in targets:
-        for fold in folds:
-            result = results[target.name, fold.name]
-            repeat, outer = (int(part[1:]) for part in fold.name.split("/"))
-            parts.append(
-                pd.DataFrame(
-                    {
-                        "target": target.name,
-                        "repeat": repeat,
-                        "fold": outer,
-                        "selector": [selector for selector, _ in plan.cells],
-                        "classifier": [classifier for _, classifier in plan.cells],
-                        "auc_inner": _mean(result["inner_auc"], axis=1),
-                        "auc_outer": _fold_auc(target, fold, result),
-                        "chosen": np.arange(len(plan.cells)) == result["chosen"],
-                    }
-                )
-            )
-    columns = ["target", "repeat", "fold", "selector", "classifier", "auc_inner", "auc_outer", "chosen"]
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
-
-
-def bundle_choices(
-    plan: Plan, targets: list[Target], folds: list[Fold], results: Results
-) -> dict[str, list[tuple[str, str]]]:
-    """Return each target's cells in the order of their mean inner AUC over all outer folds."""
-    out = {}
-    for target in targets:
-        inner = np.stack([_mean(results[target.name, fold.name]["inner_auc"], axis=1) for fold in folds])
-        merit = np.nan_to_num(_mean(inner), nan=-1.0)
-        out[target.name] = [plan.cells[number] for number in np.argsort(-np.round(merit, 12), kind="stable")]
-    return out
