@@ -1,7 +1,7 @@
 """What the grid says of pure noise: honest AUC near 0.5, uniform p, and what the published order makes of it.
 
 Gaussian features in correlated blocks, targets independent of them. The full study is
-`python benchmarks/phenotype_noise.py`; `--quick` is a small one.
+`python benchmarks/phenotype_noise.py`, ten minutes of one core; `--quick` is a small one.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ def main() -> None:
     parser.add_argument("--patients", type=int, default=113)
     parser.add_argument("--features", type=int, default=851)
     parser.add_argument("--targets", type=int, default=30)
-    parser.add_argument("--permutations", type=int, default=199)
+    parser.add_argument("--permutations", type=int, default=99)
     parser.add_argument("--classifiers", default="all", help="all, quick, or names with commas")
-    parser.add_argument("--engine", default="sklearn")
+    parser.add_argument("--engine", default="imrad")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument(
         "--quick", action="store_true", help="4 data sets of 10 targets, 150 features, quick classifiers"
