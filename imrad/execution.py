@@ -7,6 +7,7 @@ included, because their last bits change with the thread count.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -145,7 +146,10 @@ def _finished(fn: Callable[[T], R], items: Sequence[T], workers: int, cluster: s
         from joblib import Parallel, delayed
 
         parallel = Parallel(n_jobs=workers, backend="loky", return_as="generator_unordered", batch_size=1)
-        yield from parallel(delayed(_numbered)(fn, number, item) for number, item in enumerate(items))
+        with warnings.catch_warnings():
+            # A worker that has grown is replaced by a new one, and no task is lost by it.
+            warnings.filterwarnings("ignore", message="A worker stopped while some jobs", category=UserWarning)
+            yield from parallel(delayed(_numbered)(fn, number, item) for number, item in enumerate(items))
 
 
 def _numbered(fn: Callable[[T], R], number: int, item: T) -> tuple[int, R]:

@@ -27,6 +27,8 @@ _LATTICE_TOLERANCE_VOXELS = 0.01
 # A region half a voxel aside, as origins at voxels' corners and centres make it, is nearest to no voxel.
 _BETWEEN_VOXELS = 0.45
 _TOUCHING_MM = 0.05
+# From this ratio of volumes on, the centre of a target voxel tells too little of what it covers.
+_COARSE, _MOST_PARTS = 2.0, 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,7 +271,10 @@ def _copy_lattice(crop: Mask, grid: Grid, target: Grid) -> tuple[Mask, Fit] | No
 
 
 def _resample(crop: Mask, grid: Grid, target: Grid) -> tuple[Mask, Fit]:
-    """Draw by nearest neighbour: a target voxel belongs to the region if its centre lies in a region voxel."""
+    """Draw by nearest neighbour: a target voxel belongs to the region if its centre lies in a region voxel.
+
+    A target voxel that holds many of the region's, as a PET's does of a CT's, belongs to it if half of it does.
+    """
     padded = np.pad(crop, 1)
     outer = grid.cropped(((-1, crop.shape[0] + 1), (-1, crop.shape[1] + 1), (-1, crop.shape[2] + 1)))
     reach = target.to_index(_corners(outer))
@@ -284,7 +289,8 @@ def _resample(crop: Mask, grid: Grid, target: Grid) -> tuple[Mask, Fit]:
     n_source = len(where)
     if (high > low).all():
         box: Box = ((low[2], high[2]), (low[1], high[1]), (low[0], high[0]))
-        part = target.cropped(box)
+        parts = _subdivision(grid, target)
+        part = _subdivided(target.cropped(box), parts)
         reference = sitk.Image([int(n) for n in part.size], sitk.sitkUInt8)
         reference.SetSpacing(part.spacing_mm)
         reference.SetOrigin(part.origin_mm)
@@ -292,7 +298,12 @@ def _resample(crop: Mask, grid: Grid, target: Grid) -> tuple[Mask, Fit]:
         moved = sitk.Resample(
             outer.image(padded.astype(np.uint8)), reference, sitk.Transform(), sitk.sitkNearestNeighbor, 0.0
         )
-        drawn[low[2] : high[2], low[1] : high[1], low[0] : high[0]] = sitk.GetArrayViewFromImage(moved) > 0
+        covered = sitk.GetArrayViewFromImage(moved) > 0
+        if max(parts) > 1:
+            x, y, z = parts
+            blocks = covered.reshape(len(covered) // z, z, -1, y, covered.shape[2] // x, x)
+            covered = blocks.mean(axis=(1, 3, 5)) >= 0.5
+        drawn[low[2] : high[2], low[1] : high[1], low[0] : high[0]] = covered
     shift_mm, change = 0.0, 0.0
     after = np.argwhere(drawn)[:, ::-1]
     if inside.any():
@@ -301,6 +312,25 @@ def _resample(crop: Mask, grid: Grid, target: Grid) -> tuple[Mask, Fit]:
         if len(after):
             shift_mm = float(np.linalg.norm(target.to_physical(after.mean(axis=0)) - centres[inside].mean(axis=0)))
     return drawn, Fit("resampled", shift_mm, float(1.0 - inside.mean()), float(change), n_source)
+
+
+def _subdivision(source: Grid, target: Grid) -> tuple[int, int, int]:
+    """Return into how many parts each axis of a target voxel is divided to see how much of it is covered."""
+    if target.voxel_ml < _COARSE * source.voxel_ml:
+        return 1, 1, 1
+    finest = min(source.spacing_mm)
+    # An odd number looks at the centre, and does not fall between the source's voxels where spacings are multiples.
+    x, y, z = (int(np.clip(np.ceil(step / finest), 1, _MOST_PARTS)) | 1 for step in target.spacing_mm)
+    return x, y, z
+
+
+def _subdivided(grid: Grid, parts: tuple[int, int, int]) -> Grid:
+    """Return the same box with each axis of its voxels divided."""
+    first = np.array([0.5 / n - 0.5 for n in parts])
+    x, y, z = (float(v) for v in grid.to_physical(first))
+    size = tuple(n * k for n, k in zip(grid.size, parts, strict=True))
+    spacing = tuple(step / k for step, k in zip(grid.spacing_mm, parts, strict=True))
+    return Grid(size, spacing, (x, y, z), grid.direction)  # type: ignore[arg-type]
 
 
 def combine_fits(fits: list[Fit]) -> Fit:
@@ -344,7 +374,8 @@ def check_fit(fit: Fit, limits: GeometryLimits, source: Grid | None = None, targ
     if abs(fit.volume_change) > limits.max_volume_change:
         message = (
             f"drawn with the image's voxels the region's volume changes by {100 * fit.volume_change:+.1f} %, more than "
-            f"the {100 * limits.max_volume_change:g} % allowed{grids}; give a region drawn on this image"
+            f"the {100 * limits.max_volume_change:g} % allowed{grids}; give a region drawn on this image, or raise "
+            f"max_volume_change"
         )
         raise GeometryError(message)
 
