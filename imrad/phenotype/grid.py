@@ -416,11 +416,13 @@ class PhenotypeGrid:
 
 
 def _testable(preparation: Preparation) -> dict[str, Any]:
-    """Return the steps that can be fitted on features and classes alone."""
+    """Return the user's own steps that can be fitted on features and classes alone."""
     return {
         f"prepare:{step.name}": step.transformer
         for step in preparation.steps
-        if not step.fit_with and not step.transform_with and type(step.transformer).__module__.split(".")[0] != "imrad"
+        if not step.fit_with
+        and not step.transform_with
+        and type(step.transformer).__module__.split(".")[0] not in ("imrad", "sklearn")
     }
 
 

@@ -22,7 +22,7 @@ __all__ = ["Finished", "summarise"]
 
 # Below this many events per candidate predictor even the corrected bootstrap is known to be optimistic.
 EVENTS_PER_CANDIDATE = 10
-REFERENCE, CANDIDATE = "Clinical", "Clinical+ImRad"
+REFERENCE, CANDIDATE, WITHOUT_PHENOTYPES = "Clinical", "Clinical+ImRad", "Clinical+Rad"
 
 
 @dataclass(frozen=True)
@@ -367,14 +367,16 @@ def _path(done: Finished) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 def _verdict(done: Finished) -> dict[str, Any]:
     data = done.data
+    # Where there are no phenotypes, the question is asked of the images' own features.
+    candidate = WITHOUT_PHENOTYPES if data.phenotype is None and WITHOUT_PHENOTYPES in done.fitted else CANDIDATE
     out: dict[str, Any] = {
         "endpoint": data.endpoint,
-        "model": CANDIDATE,
+        "model": candidate,
         "reference": REFERENCE,
         "n": int(data.usable.sum()),
         "n_events": int(data.event[data.usable].sum()),
     }
-    absent = [name for name in (REFERENCE, CANDIDATE) if name not in done.fitted]
+    absent = [name for name in (REFERENCE, candidate) if name not in done.fitted]
     if absent:
         reasons = "; ".join(
             f"{name}: {done.failure(name) if name in done.names else 'not asked for'}" for name in absent
@@ -382,7 +384,7 @@ def _verdict(done: Finished) -> dict[str, Any]:
         return out | {"status": "not_answered", "sentence": f"Not answered for {data.endpoint}: {reasons}."}
     measures = {"c": "c", "ibs": "ibs"}
     for measure, name in measures.items():
-        gap = done.values(CANDIDATE, measure) - done.values(REFERENCE, measure)
+        gap = done.values(candidate, measure) - done.values(REFERENCE, measure)
         found = corrected_interval(gap, test_share=done.test_share)
         out |= {
             f"{name}_difference": found.mean,
@@ -390,7 +392,7 @@ def _verdict(done: Finished) -> dict[str, Any]:
             f"{name}_high": found.high,
             f"{name}_p": found.p,
         }
-    out["n_folds"] = len(done.outer(CANDIDATE))
+    out["n_folds"] = len(done.outer(candidate))
     adds = out["c_low"] > 0
     harms = out["c_high"] < 0
     out["status"] = "adds" if adds else "worse" if harms else "not_shown"
@@ -399,14 +401,14 @@ def _verdict(done: Finished) -> dict[str, Any]:
         "worse": "Imaging makes prediction by the clinical variables worse",
         "not_shown": "It is not shown that imaging adds to the clinical variables",
     }[out["status"]]
-    if np.array_equal(done.values(CANDIDATE, "c"), done.values(REFERENCE, "c"), equal_nan=True):
+    if np.array_equal(done.values(candidate, "c"), done.values(REFERENCE, "c"), equal_nan=True):
         out["sentence"] = (
-            f"{words} for {data.endpoint}: {CANDIDATE} ranks the patients as {REFERENCE} does in every fold; "
+            f"{words} for {data.endpoint}: {candidate} ranks the patients as {REFERENCE} does in every fold; "
             f"{out['n']} patients, {out['n_events']} events, {out['n_folds']} outer folds."
         )
         return out
     out["sentence"] = (
-        f"{words} for {data.endpoint}: C of {CANDIDATE} minus {REFERENCE} in the outer folds is "
+        f"{words} for {data.endpoint}: C of {candidate} minus {REFERENCE} in the outer folds is "
         f"{out['c_difference']:+.3f} (95 % interval {out['c_low']:+.3f} to {out['c_high']:+.3f}, "
         f"p = {out['c_p']:.2f}), "
         f"integrated Brier score {out['ibs_difference']:+.4f} ({out['ibs_low']:+.4f} to {out['ibs_high']:+.4f}); "

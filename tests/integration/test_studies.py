@@ -119,6 +119,10 @@ def test_the_oesophageal_study_shows_its_figures_and_their_optimism(tmp_path):
     given = funnel[(funnel["model"] == "Radscore") & (funnel["step"] == "icc")]
     assert set(given["fold"]) == {"r0/o0", "r0/o1", "r0/o2", "all"}
 
+    verdict = json.loads((run.folder / "survival/pfs/verdict.json").read_text(encoding="utf-8"))
+    assert verdict["model"] == "Clinical+Rad"
+    assert verdict["status"] in ("adds", "worse", "not_shown")
+
     areas = run.read("survival/pfs/time_auc.csv")
     assert set(areas["horizon_days"]) == {365.0, 730.0}
     median = areas[areas["model"] == "Radscore"].groupby("part")["auc"].median()
