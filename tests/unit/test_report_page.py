@@ -412,6 +412,32 @@ def test_statements_of_the_authors_count_as_stated(tmp_path):
     assert score["with_statements"] - score["shown"] == pytest.approx(100 * 0.0735 / (1 - 0.02), rel=1e-3)
 
 
+def test_partial_points_and_evidence_that_is_not_enough(tmp_path):
+    statements = {"RQS-16": "2: code and features", "RQS-15": "9: a study of costs"}
+    run = drawn.drawn_run(tmp_path)
+    text, _ = read(Report(run, statements=statements), tmp_path)
+    rqs = pd.read_csv(tmp_path / "report_data/rqs.csv").set_index("item")
+    assert rqs.loc["RQS-16", ["points", "evidence"]].tolist() == [2, "code and features"]
+    assert rqs.loc["RQS-15", "points"] == 1
+    # Calibration in the outer folds earns the point of resampling, no test of it earns the other.
+    assert rqs.loc["RQS-10", "points"] == 1
+    metrics = pd.read_csv(tmp_path / "report_data/metrics.csv").set_index("item")
+    # The drawn run knows an ICC of its features and dropped none for it; half of its headers name no kernel.
+    assert metrics.loc["METRICS-14", "status"] == "no"
+    assert metrics.loc["METRICS-6", "status"] == "unknown"
+    tripod = pd.read_csv(tmp_path / "report_data/tripod.csv").set_index("item")
+    assert tripod.loc["TRIPOD-24", "status"] == "not applicable"
+    assert "by the published bands" in text
+    headers = pd.read_csv(tmp_path / "extract/imaging.csv")
+    drawn.write(run, "extract/imaging.csv", headers.assign(convolution_kernel="B30f", slice_thickness_mm=2.0))
+    drawn.write(
+        run, "features/icc.csv", pd.DataFrame({"feature": ["f"], "icc": 0.9, "kept": 1, "threshold": 0.75, "n": 9})
+    )
+    read(Report(run), tmp_path)
+    metrics = pd.read_csv(tmp_path / "report_data/metrics.csv").set_index("item")
+    assert metrics.loc[["METRICS-6", "METRICS-14"], "status"].tolist() == ["yes", "yes"]
+
+
 def test_methods_text_and_citations(tmp_path):
     from imrad.stages import about
 

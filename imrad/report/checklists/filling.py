@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -9,6 +10,13 @@ from imrad.report.checklists.items import Item
 from imrad.report.tables import RunTables
 
 __all__ = ["Evidence", "Filled", "fill"]
+
+STATED = 0.9
+"""Share of the images whose headers must tell how they were acquired."""
+
+
+PART = {"RQS-10": 0.5}
+"""Share of the points that a run earns: calibration is resampled, but no test of it is reported."""
 
 
 @dataclass(frozen=True)
@@ -43,13 +51,22 @@ def fill(items: tuple[Item, ...], tables: RunTables) -> list[Filled]:
 def _filled(item: Item, evidence: Evidence, statement: str) -> Filled:
     if item.evidence == "author":
         if statement:
-            return Filled(item, "stated", item.earned, statement, "")
+            return _stated(item, statement)
         return Filled(item, "unknown", item.otherwise, "for the authors to state", "")
     status, words, section = evidence.look(item.evidence)
     if status in ("no", "unknown") and statement:
-        return Filled(item, "stated", item.earned, statement, "")
+        return _stated(item, statement)
     earned = item.earned if status == "yes" else item.otherwise if status != "not applicable" else 0.0
-    return Filled(item, status, earned, words, section)
+    return Filled(item, status, earned * PART.get(item.id, 1.0) if status == "yes" else earned, words, section)
+
+
+def _stated(item: Item, statement: str) -> Filled:
+    """Return an item that the authors state; ``2: code and features`` claims two of an item's several points."""
+    claimed = re.match(r"(\d+) *: *(?=\S)", statement)
+    points = item.earned
+    if claimed and item.earned > 1:
+        points, statement = min(float(claimed[1]), item.earned), statement[claimed.end() :]
+    return Filled(item, "stated", points, statement, "")
 
 
 class Evidence:
@@ -103,6 +120,12 @@ class Evidence:
     def _protocol(self) -> tuple[str, str, str]:
         if self.tables.get("extract/geometry.csv") is None:
             return "unknown", "the run holds features without their images", ""
+        headers = self.tables.get("extract/imaging.csv")
+        needed = ("manufacturer", "convolution_kernel", "kvp", "slice_thickness_mm")
+        if headers is not None and set(needed) <= set(headers.columns):
+            told = headers[list(needed)].replace("", None).notna().mean().min()
+            if told >= STATED:
+                return "yes", "vendor, kernel, tube voltage and slice thickness by the images' headers", "imaging"
         return "unknown", "spacing is recorded; tube, kernel, contrast phase are for the authors", "imaging"
 
     @cached_property
@@ -122,6 +145,17 @@ class Evidence:
         table = self.tables.get("cohort/features.csv")
         if table is not None and "robustness" in table and table["robustness"].notna().any():
             return "yes", "ICC of the features", "features"
+        if self.tables.get("features/icc.csv") is not None:
+            return "yes", "ICC between readings", "features"
+        return "no", "no robustness extraction in this run", "features"
+
+    @cached_property
+    def _robust_kept(self) -> tuple[str, str, str]:
+        # To know the ICC is not to have acted on it.
+        if self.tables.get("features/icc.csv") is not None:
+            return "yes", "features below the ICC threshold are dropped in each training fold", "features"
+        if self._robustness[0] == "yes":
+            return "no", "ICC is known, but no feature was dropped for it", "features"
         return "no", "no robustness extraction in this run", "features"
 
     @cached_property
@@ -215,6 +249,15 @@ class Evidence:
         )
 
     @cached_property
+    def _updating(self) -> tuple[str, str, str]:
+        found = [table for name in self.tables.endpoints if (table := self.tables.external(name)) is not None]
+        if not found:
+            return "not applicable", "no other cohort, so nothing to update", ""
+        if any(str(column).startswith("recalibrat") for table in found for column in table.columns):
+            return "yes", "recalibration in the other cohort", "external"
+        return "unknown", "no recalibration in the tables of the other cohort", "external"
+
+    @cached_property
     def _validation(self) -> tuple[str, str, str]:
         # Outer folds are the same patients and each refits the model: the score asks for a data set of its own.
         outside = self._external_test
@@ -260,7 +303,11 @@ class Evidence:
 
     @cached_property
     def _outcome_defined(self) -> tuple[str, str, str]:
-        return self._table("cohort/follow_up.csv", "endpoints with events and follow-up", "cohort", "unknown")
+        if self.tables.get("cohort/follow_up.csv") is None:
+            return "unknown", "no survival endpoint", ""
+        if self._provenance[0] != "yes":
+            return "unknown", "follow-up is shown; how events were assessed is for the authors", "cohort"
+        return "yes", "endpoints of a named data set, with events and follow-up", "cohort"
 
     @cached_property
     def _feature_classes(self) -> tuple[str, str, str]:

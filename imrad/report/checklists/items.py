@@ -71,7 +71,7 @@ METRICS = _items(
 12 | standardised extraction software | software | 0.0311
 13 | extraction parameters reported | extraction_settings | 0.0415
 # Feature processing
-14 | features that are not robust removed | robustness | 0.0200
+14 | features that are not robust removed | robust_kept | 0.0200
 15 | redundant features removed | redundancy | 0.0200
 16 | dimensionality suits the sample size | dimensionality | 0.0300
 17 | robustness of end-to-end deep learning | not_deep | 0.0200
@@ -225,7 +225,7 @@ TRIPOD_AI = _items(
 21 | numbers of patients and events in each analysis | counts
 22 | full model, to predict for a new patient | specification
 23 | performance with intervals, and in subgroups | performance
-24 | updating, where done | external_test
+24 | updating, where done | updating
 # Discussion
 25 | interpretation, fairness included | author
 26 | limitations | author

@@ -160,7 +160,8 @@ def _optimism(tables: RunTables) -> Findings:
         )
         return [
             Text(
-                f"{{endpoint}}: C falls by more than 0.1 from the own patients to the outer folds: {models.text}.",
+                f"{{endpoint}}: in the outer folds C is more than 0.1 below its value on the model's own patients: "
+                f"{models.text}.",
                 f"{{endpoint}}：从自身患者到外层折，C 下降超过 0.1：{models.text}。",
                 {"endpoint": endpoint.upper(), **models.parts},
             )

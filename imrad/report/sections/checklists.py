@@ -13,6 +13,14 @@ from imrad.report.tables import RunTables
 __all__ = ["section"]
 
 SHARES = {"yes", "stated"}
+BANDS = (
+    (20.0, "very low", "很低"),
+    (40.0, "low", "低"),
+    (60.0, "moderate", "中等"),
+    (80.0, "good", "良好"),
+    (100.1, "excellent", "优秀"),
+)
+"""Upper ends of the score's categories, doi:10.1186/s13244-023-01572-w."""
 
 
 def section(tables: RunTables) -> Section:
@@ -66,9 +74,12 @@ def _metrics(part: Section, tables: RunTables) -> None:
     unknown = sum(item.status == "unknown" for item in filled)
     tables.register("metrics_score", pd.DataFrame([{"shown": score, "with_statements": stated, "unknown": unknown}]))
     part.head("METRICS")
+    band, chinese = next(words for limit, *words in BANDS if stated <= limit)
     part.say(
-        "The run itself earns {shown} of 100; with the authors' statements {stated}. {unknown} items are unknown.",
-        "运行本身得 {shown} 分（满分 100）；计入作者声明为 {stated} 分；{unknown} 项未知。",
+        f"The run itself earns {{shown}} of 100; with the authors' statements {{stated}} ({band}, by the published "
+        "bands). {unknown} items are unknown.",
+        f"运行本身得 {{shown}} 分（满分 100）；计入作者声明为 {{stated}} 分（按已发表分级为{chinese}）；"
+        "{unknown} 项未知。",
         shown=tables.number("metrics_score", 0, "shown", ".1f"),
         stated=tables.number("metrics_score", 0, "with_statements", ".1f"),
         unknown=tables.number("metrics_score", 0, "unknown", "d"),

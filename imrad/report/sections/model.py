@@ -43,8 +43,12 @@ def _path(part: Section, tables: RunTables, endpoint: str) -> None:
     curve = choices[choices["model"] == model].reset_index(drop=True)
     lines = coefficients[coefficients["model"] == model]
     strongest = lines.groupby("feature")["coef"].apply(lambda values: values.abs().max()).sort_values(ascending=False)
-    lines = lines[lines["feature"].isin(strongest.index[:TERMS])].reset_index(drop=True)
     chosen = curve.loc[curve["chosen"].astype(bool), "lambda"]
+    # What the chosen penalty keeps comes first: a coefficient per year of age is small, and counts.
+    near = (lines["lambda"] - chosen.iloc[0]).abs() if len(chosen) else lines["lambda"] * 0.0
+    kept = lines.loc[(near == near.min()) & (lines["coef"] != 0), "feature"]
+    order = list(dict.fromkeys([name for name in strongest.index if name in set(kept)] + list(strongest.index)))
+    lines = lines[lines["feature"].isin(order[:TERMS])].reset_index(drop=True)
 
     def draw_curve(figure: Figure, table: pd.DataFrame) -> None:
         axes = figure.subplots()
@@ -87,8 +91,8 @@ def _path(part: Section, tables: RunTables, endpoint: str) -> None:
         )
     )
     text = (
-        f"{model}: the {min(TERMS, len(strongest))} terms that grow largest, each divided by its largest value; "
-        "in colour at most eight that the chosen penalty keeps."
+        f"{model}: {min(TERMS, len(strongest))} terms, each divided by its largest value; in colour at most eight "
+        "that the chosen penalty keeps, in grey those that grow largest."
     )
     part.add(
         Display(

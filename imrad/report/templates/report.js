@@ -45,6 +45,15 @@
     });
   }
 
+  // The checklists belong to a printed report; other long tables stay in report_data.
+  const closed = () => all("#checklists details:not([open])");
+  let opened = [];
+  addEventListener("beforeprint", () => {
+    opened = closed();
+    for (const details of opened) details.open = true;
+  });
+  addEventListener("afterprint", () => { for (const details of opened) details.open = false; });
+
   const links = new Map(all("nav ol a").map((link) => [link.hash.slice(1), link]));
   const sections = all("main section");
   const mark = () => {
