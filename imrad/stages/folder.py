@@ -82,7 +82,7 @@ class Identities:
             for end in range(start + 1, len(pieces) + 1)
             # A single digit, as in P001_2, is a number of something and no patient.
             for joined in ["_".join(pieces[start:end])]
-            if len(plain_name(joined)) > 1 or len(pieces) == 1
+            if len(re.sub(r"[\W_]", "", joined)) > 1 or len(pieces) == 1
         } - {""}
         return found.pop() if len(found) == 1 else ""
 
