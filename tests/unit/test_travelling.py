@@ -428,3 +428,20 @@ def test_models_of_a_response_travel(tmp_path):
     np.testing.assert_allclose(mended["o_over_e"], 1.0, rtol=1e-6)
     np.testing.assert_allclose(mended["auc"], plain["auc"], atol=1e-12)
     np.testing.assert_allclose(mended["sensitivity"], plain["sensitivity"], atol=1e-12)
+
+
+def test_the_report_shows_likeness_calibration_and_decision_curves_of_the_other_cohort(trained, tmp_path):
+    import shutil
+
+    from imrad.report.sections.external import section
+    from imrad.report.tables import RunTables
+
+    run, model, _ = trained
+    shutil.copytree(run.folder, tmp_path / "run")
+    apply(model, run.folder / "cohort.h5ad", tmp_path / "run")
+    part = section(RunTables(Run.open(tmp_path / "run")))
+    named = {block.name: block for block in part.blocks if hasattr(block, "name")}
+    wanted = {"applied_patients", "applied_shift", "applied_clinical", "external_os"}
+    assert wanted | {"applied_calibration_os", "applied_decision_os"} <= set(named)
+    assert "auc_1095d" in named["external_os"].columns
+    assert len(named["applied_calibration_os"].figure().axes) >= 2

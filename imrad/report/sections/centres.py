@@ -13,7 +13,7 @@ from imrad.report.displays import COLOURS, STYLES, Display
 from imrad.report.page import Column, Section, Shown
 from imrad.report.tables import RunTables
 
-__all__ = ["add_centres"]
+__all__ = ["add_centres", "draw_panels"]
 
 COLUMNS_OF_PANELS = 3
 
@@ -45,14 +45,14 @@ def _responses(part: Section, tables: RunTables, endpoint: str) -> None:
         "training. DeLong's interval of the AUC, Wilson's of the shares."
     )
     part.add(Shown(f"centres_{endpoint}", f"Other patients, {endpoint}.", table, kept, text))
-    _curves(
+    draw_panels(
         part,
         tables.response(endpoint, "external_roc"),
         ("false_positive_share", "sensitivity", "1 - specificity", "sensitivity"),
         (f"centres_roc_{endpoint}", f"ROC curves for {endpoint}, centre by centre.", "Dotted: chance."),
         diagonal=True,
     )
-    _curves(
+    draw_panels(
         part,
         tables.response(endpoint, "external_calibration"),
         ("predicted", "observed", "predicted probability", "observed share"),
@@ -64,7 +64,7 @@ def _responses(part: Section, tables: RunTables, endpoint: str) -> None:
         diagonal=True,
     )
     benefit = tables.response(endpoint, "external_net_benefit")
-    _curves(
+    draw_panels(
         part,
         benefit,
         ("threshold", "net_benefit", "threshold probability", "net benefit"),
@@ -80,7 +80,7 @@ def _responses(part: Section, tables: RunTables, endpoint: str) -> None:
         part.add(Shown(f"centres_pairs_{endpoint}", "Differences in AUC.", pairs, columns, text, collapsed=True))
 
 
-def _curves(
+def draw_panels(
     part: Section,
     table: pd.DataFrame | None,
     axes_: tuple[str, str, str, str],
@@ -88,6 +88,7 @@ def _curves(
     *,
     diagonal: bool,
 ) -> None:
+    """Draw one panel a value of the column ``cohort``, a line a model; nothing where there is no table."""
     if table is None or table.empty:
         return
     cohorts = [str(name) for name in dict.fromkeys(table["cohort"])]
