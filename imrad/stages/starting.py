@@ -167,7 +167,12 @@ def _missing(sheet: ClinicalSheet | None, endpoints: Mapping[str, str]) -> dict[
         for name in sheet.table.columns
         if LABORATORY.match(plain_header(name)) and name not in of_endpoints and name not in sheet.columns.values()
     ]
-    found: dict[str, Any] = {"extra_blocks": {"Laboratory": values}} if values else {}
+    found: dict[str, Any] = {}
+    if values:
+        found["extra_blocks"] = {"Laboratory": values}
+        if set(endpoints) - BINARY:
+            both = {"Laboratory": ["Laboratory"], "Clinical+Laboratory": ["Clinical", "Laboratory"]}
+            found["models"] = {name: {"blocks": blocks} for name, blocks in both.items()}
     predictors = {key: column for key, column in sheet.columns.items() if key != "patient"}
     predictors |= {name: name for name in values}
     holes = {key: "median" for key, column in predictors.items() if _has_holes(sheet.table[column])}
