@@ -338,11 +338,12 @@ class RegionVoxels:
                     row[_MCC] = maximal_correlation_of_many(matrix)
         found = np.concatenate(parts)
         mean = _mean_of_directions(found)
-        if len(matrices) == len(found):
-            held = matrices.any(axis=(1, 2))
-            if grey.size <= 64 and not np.all(found[held, _MCC] > 1e-5):
+        close = ~(found[:, [_MCC, _IMC2]] > 1e-5)
+        if close.any() and len(matrices) == len(found):
+            close &= matrices.any(axis=(1, 2))[:, None]
+            if grey.size <= 64 and close[:, 0].any():
                 mean[_MCC] = maximal_correlation(matrices)
-            if not np.all(found[held, _IMC2] > 1e-5):
+            if close[:, 1].any():
                 mean[_IMC2] = information(matrices)
         return dict(zip(CLASSES["glcm"], mean.tolist(), strict=True))
 
