@@ -29,7 +29,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from imrad.exceptions import RegionError
-from imrad.radiomics import kernels
+from imrad.radiomics import cooccurrence, kernels, neighbours
 from imrad.radiomics.ibsi_measures import histogram, local_peaks, morphology, statistics, volume_histogram
 from imrad.radiomics.resample import Geometry
 from imrad.radiomics.settings import RadiomicsSettings
@@ -39,7 +39,7 @@ __all__ = ["extract_ibsi"]
 
 Array = npt.NDArray[Any]
 
-# Tags of the features of a matrix, in the order of kernels.matrix_features.
+# Tags of the features of a matrix, in the order of neighbours.matrix_features.
 _MATRIX_TAGS = {
     "rlm": "glnu glnu_norm gl_var hgre lre lrhge lrlge lgre rl_entr rlnu rlnu_norm r_perc rl_var sre srhge srlge",
     "szm": "glnu glnu_norm gl_var hgze lze lzhge lzlge lgze zs_entr zsnu zsnu_norm z_perc zs_var sze szhge szlge",
@@ -49,7 +49,7 @@ _MATRIX_TAGS = {
 }
 _PERCENTAGE = 11
 
-# Tag to position in kernels.glcm_features.
+# Tag to position in cooccurrence.glcm_features.
 _CM_TAGS = {
     "joint_max": 20,
     "joint_avg": 16,
@@ -200,11 +200,11 @@ class _Part:
         flat = padded.ravel()
         offsets = steps @ strides
         both = np.concatenate([offsets, -offsets])
-        neighbours = kernels.count_neighbours(flat, where, offsets)
-        self.co = kernels.glcm_matrices(flat, starts, stops, offsets, np.empty(0), top, True)
-        self.runs = kernels.run_matrices(flat, starts, stops, offsets, top, longest)
-        number, difference, self.dependence = kernels.neighbourhood(
-            flat, flat, starts, stops, both, neighbours, top, alpha, False
+        counted = kernels.count_neighbours(flat, where, offsets)
+        self.co = cooccurrence.glcm_matrices(flat, starts, stops, offsets, np.empty(0), top, True)
+        self.runs = neighbours.run_matrices(flat, starts, stops, offsets, top, longest)
+        number, difference, self.dependence = neighbours.neighbourhood(
+            flat, flat, starts, stops, both, counted, top, alpha, False
         )
         self.tone = np.stack([number, difference])
         self.zone_sizes, self.zone_distances = _zones(levels, shape_mask, self.voxels, flat_z=not steps[:, 0].any())
@@ -248,7 +248,7 @@ def _matrix(matrix: Array, voxels: float) -> Array:
     """Return the 16 features of a matrix and its energy."""
     sizes = np.flatnonzero(matrix.sum(axis=0)) + 1
     levels = np.arange(1, matrix.shape[0] + 1)
-    found = kernels.matrix_features(np.ascontiguousarray(matrix[:, sizes - 1]), levels, sizes)
+    found = neighbours.matrix_features(np.ascontiguousarray(matrix[:, sizes - 1]), levels, sizes)
     found[_PERCENTAGE] = matrix.sum() / voxels
     return np.append(found, ((matrix / matrix.sum()) ** 2).sum())
 
@@ -258,7 +258,7 @@ def _tone(tone: Array) -> Array:
     if not present.size:
         return np.full(5, np.nan)
     number, difference = np.ascontiguousarray(tone[:, present])
-    return kernels.ngtdm_features(number, difference, present + 1)  # type: ignore[no-any-return]
+    return neighbours.ngtdm_features(number, difference, present + 1)  # type: ignore[no-any-return]
 
 
 def _textures(kept: Array, shape_mask: Array, levels: Array, settings: RadiomicsSettings) -> dict[str, float]:
@@ -313,7 +313,7 @@ def _textures(kept: Array, shape_mask: Array, levels: Array, settings: Radiomics
     if "glcm" in wanted:
         places = list(_CM_TAGS.values())
         add_directional(
-            "cm", list(_CM_TAGS), "co", lambda m, _: kernels.glcm_features(m, grey), lambda found: found[places]
+            "cm", list(_CM_TAGS), "co", lambda m, _: cooccurrence.glcm_features(m, grey), lambda found: found[places]
         )
     if "glrlm" in wanted:
         tags = _MATRIX_TAGS["rlm"].split()

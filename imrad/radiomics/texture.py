@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imrad.exceptions import ImageError, RegionError
-from imrad.radiomics import kernels
+from imrad.radiomics import cooccurrence, kernels, neighbours
 from imrad.radiomics.features import CLASSES
 from imrad.radiomics.firstorder import bin_edges, first_order_features
 from imrad.radiomics.last_bit import information, maximal_correlation, maximal_correlation_of_many
@@ -119,7 +119,7 @@ def neighbour_steps(shape: tuple[int, int, int], distances: tuple[int, ...], fla
 
 @lru_cache(maxsize=32)
 def _joins(steps: tuple[tuple[int, ...], ...]) -> Array:
-    return kernels.join_table(np.array(steps))  # type: ignore[no-any-return]
+    return neighbours.join_table(np.array(steps))  # type: ignore[no-any-return]
 
 
 def flat_rows(padded: Array) -> tuple[Array, Array, Array]:
@@ -282,23 +282,23 @@ class RegionVoxels:
         if "glrlm" in classes:
             out["glrlm"] = self._runs(grid, flat, grey, settings)
         if "glszm" in classes:
-            rank, size = kernels.zones(flat, grid.starts, grid.stops, grid.unit_offsets, grid.joins)
-            matrix, sizes = kernels.zone_matrix(rank, size, count)
-            out["glszm"] = _named("glszm", kernels.matrix_features(matrix, grey, sizes))
+            rank, size = neighbours.zones(flat, grid.starts, grid.stops, grid.unit_offsets, grid.joins)
+            matrix, sizes = neighbours.zone_matrix(rank, size, count)
+            out["glszm"] = _named("glszm", neighbours.matrix_features(matrix, grey, sizes))
         if "gldm" in classes or "ngtdm" in classes:
             both = np.concatenate([grid.offsets, -grid.offsets])
             level_map = flat if int(grey[-1]) == count else grid.fill(levels)
             if int(grey[-1]) * len(both) < np.iinfo(np.int16).max:
                 level_map = level_map.astype(np.int16)
-            number, difference, dependence = kernels.neighbourhood(
+            number, difference, dependence = neighbours.neighbourhood(
                 level_map, flat, grid.starts, grid.stops, both, grid.neighbours, count, settings.gldm_a, True
             )
             if "gldm" in classes:
                 sizes = np.arange(1, dependence.shape[1] + 1)
-                out["gldm"] = _named("gldm", kernels.matrix_features(dependence, grey, sizes))
+                out["gldm"] = _named("gldm", neighbours.matrix_features(dependence, grey, sizes))
             if "ngtdm" in classes:
                 names = CLASSES["ngtdm"]
-                found = kernels.ngtdm_features(number, difference, grey)
+                found = neighbours.ngtdm_features(number, difference, grey)
                 out["ngtdm"] = dict(zip(names, found.tolist(), strict=True))
         return out
 
@@ -329,10 +329,10 @@ class RegionVoxels:
         parts = []
         for n in range(0, len(grid.offsets), each):
             offsets = grid.offsets[n : n + each]
-            matrices = kernels.glcm_matrices(
+            matrices = cooccurrence.glcm_matrices(
                 flat, grid.starts, grid.stops, offsets, weights, grey.size, settings.symmetricalGLCM
             )
-            parts.append(kernels.glcm_features(matrices, grey))
+            parts.append(cooccurrence.glcm_features(matrices, grey))
             for row, matrix in zip(parts[-1], matrices, strict=True):
                 if np.isinf(row[_MCC]):
                     row[_MCC] = maximal_correlation_of_many(matrix)
@@ -349,7 +349,7 @@ class RegionVoxels:
 
     def _runs(self, grid: TextureGrid, flat: Array, grey: Array, settings: FilterSettings) -> dict[str, float]:
         longest = max(self.inside.shape)
-        matrices = kernels.run_matrices(flat, grid.starts, grid.stops, grid.unit_offsets, grey.size, longest)
+        matrices = neighbours.run_matrices(flat, grid.starts, grid.stops, grid.unit_offsets, grey.size, longest)
         # A direction in which no line meets the region twice says nothing of runs.
         matrices[~self._reach[settings.force2Ddimension if settings.force2D else None]] = 0
         norm = settings.weightingNorm
@@ -359,7 +359,7 @@ class RegionVoxels:
             )
             matrices = (matrices * weights[:, None, None]).sum(axis=0, keepdims=True)
         sizes = np.arange(1, longest + 1)
-        found = np.array([kernels.matrix_features(matrix, grey, sizes) for matrix in matrices])
+        found = np.array([neighbours.matrix_features(matrix, grey, sizes) for matrix in matrices])
         return _named("glrlm", _mean_of_directions(found))
 
 

@@ -10,7 +10,8 @@ from scipy import ndimage
 from imrad.exceptions import GeometryError, ImageError, RegionError
 from imrad.radiomics import PreparedImage, RadiomicsSettings, extract, extract_image, feature_names, feature_table
 from imrad.radiomics.firstorder import percentiles
-from imrad.radiomics.kernels import digitise, join_table, zones
+from imrad.radiomics.kernels import digitise
+from imrad.radiomics.neighbours import join_table, zones
 from imrad.radiomics.texture import RegionVoxels, flat_rows, neighbour_steps
 
 SPACING = (0.8, 0.9, 2.5)
