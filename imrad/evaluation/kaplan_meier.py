@@ -223,8 +223,16 @@ def log_rank(time: npt.ArrayLike, event: npt.ArrayLike, group: npt.ArrayLike, *,
     -------
     LogRank
         chi2 and p are NaN with fewer than two groups at risk of an event.
+
+    Raises
+    ------
+    CohortError
+        If there is no patient, or not one group each.
     """
     times, events = survival_outcome(time, event)
+    if len(times) == 0 or np.shape(group) != times.shape:
+        message = f"{len(times)} patients with {np.size(group)} groups: a comparison needs patients, and one group each"
+        raise CohortError(message)
     times = merge_close_times(times)
     labels, member = np.unique(np.asarray(group), return_inverse=True)
     k = len(labels)

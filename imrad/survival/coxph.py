@@ -14,7 +14,7 @@ from imrad.evaluation.discrimination import harrell_c
 from imrad.evaluation.outcomes import FloatArray
 from imrad.exceptions import FitError
 from imrad.survival.baseline import breslow_hazard, survival_at
-from imrad.survival.outcome import as_outcome, require_events
+from imrad.survival.outcome import as_outcome, matched_outcome, require_events
 from imrad.survival.partial_likelihood import CoxRows, newton
 
 __all__ = ["CoxPH"]
@@ -66,10 +66,7 @@ class CoxPH(BaseEstimator):  # type: ignore[misc]
             If a column separates the outcome, so that no maximum exists.
         """
         X = validate_data(self, X, dtype=np.float64, ensure_min_samples=2)
-        time, event = as_outcome(y)
-        if len(time) != len(X):
-            message = f"X has {len(X)} rows and y has {len(time)}: one of each per patient is needed"
-            raise ValueError(message)
+        time, event = matched_outcome(X, y)
         require_events(event)
         weight = None if sample_weight is None else np.asarray(sample_weight, dtype=float)
         rows = CoxRows.sort(X, time, event, weight=weight, strata=strata)

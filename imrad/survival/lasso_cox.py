@@ -14,7 +14,7 @@ from imrad.evaluation.discrimination import harrell_c
 from imrad.evaluation.outcomes import BoolArray, FloatArray
 from imrad.exceptions import ConfigError
 from imrad.survival.baseline import breslow_hazard, survival_at
-from imrad.survival.outcome import as_outcome, require_events
+from imrad.survival.outcome import as_outcome, matched_outcome, require_events
 from imrad.survival.penalised import PenalisedPath, Problem, fit_path
 from imrad.survival.penalty_choice import balanced_folds, best, factors, fold_labels, over_folds
 
@@ -125,10 +125,7 @@ class LassoCox(BaseEstimator):  # type: ignore[misc]
             If a setting is unknown.
         """
         X = validate_data(self, X, dtype=np.float64, ensure_min_samples=2)
-        time, event = as_outcome(y)
-        if len(time) != len(X):
-            message = f"X has {len(X)} rows and y has {len(time)}: one of each per patient is needed"
-            raise ValueError(message)
+        time, event = matched_outcome(X, y)
         self._check()
         require_events(event)
         weight = None if sample_weight is None else np.asarray(sample_weight, dtype=float)

@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from imrad.evaluation.discrimination import harrell_c
 from imrad.evaluation.outcomes import BoolArray, FloatArray
-from imrad.survival.outcome import as_outcome, require_events
+from imrad.survival.outcome import as_outcome, matched_outcome, require_events
 
 __all__ = ["Learner"]
 
@@ -20,10 +20,7 @@ class Learner(BaseEstimator):  # type: ignore[misc]
 
     def _checked(self, X: Any, y: Any) -> tuple[FloatArray, FloatArray, BoolArray]:
         X = validate_data(self, X, dtype=np.float64, ensure_min_samples=2)
-        time, event = as_outcome(y)
-        if len(time) != len(X):
-            message = f"X has {len(X)} rows and y has {len(time)}: one of each per patient is needed"
-            raise ValueError(message)
+        time, event = matched_outcome(X, y)
         require_events(event)
         return X, time, event
 

@@ -15,7 +15,7 @@ from imrad.survival.lasso_cox import LassoCox
 from imrad.survival.learner import Learner
 from imrad.survival.outcome import require_events
 from imrad.survival.penalty_choice import balanced_folds, factors, fold_labels
-from imrad.survival.risk_sets import Turns
+from imrad.survival.risk_sets import BreslowSums, Turns
 from imrad.survival.tree_learners import GradientBoostedCox, SurvivalForest
 
 __all__ = ["CoxBoost", "GradientBoostedCox", "SuperPC", "SurvivalForest", "shared_features", "study_learners"]
@@ -229,7 +229,7 @@ class SuperPC(Learner):
 
 def cox_scores(columns: FloatArray, time: FloatArray, event: BoolArray) -> FloatArray:
     """Return superpc's feature scores: score over its standard deviation plus the median one."""
-    score, information = Turns.of(time, event, ties="breslow").marginal(columns, columns**2, np.zeros(len(columns)))
+    score, information = BreslowSums.of(time, event).marginal(columns, columns**2, np.zeros(len(columns)))
     spread = np.sqrt(np.maximum(information, 0.0))
     offset = float(np.median(spread))
     return np.asarray(score / np.where(spread + offset > 0, spread + offset, np.inf))

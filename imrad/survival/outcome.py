@@ -10,7 +10,7 @@ import pandas as pd
 from imrad.evaluation.outcomes import BoolArray, FloatArray, survival_outcome
 from imrad.exceptions import CohortError, TooFewEventsError
 
-__all__ = ["as_outcome", "require_events"]
+__all__ = ["as_outcome", "matched_outcome", "require_events"]
 
 
 def as_outcome(y: Any) -> tuple[FloatArray, BoolArray]:
@@ -35,6 +35,21 @@ def as_outcome(y: Any) -> tuple[FloatArray, BoolArray]:
     """
     time, event = _split(y)
     return survival_outcome(_numbers(time), _numbers(event))
+
+
+def matched_outcome(X: FloatArray, y: Any) -> tuple[FloatArray, BoolArray]:
+    """Return times and events as :func:`as_outcome`, one for each row of X.
+
+    Raises
+    ------
+    ValueError
+        If there are more or fewer, with both numbers.
+    """
+    time, event = as_outcome(y)
+    if len(time) != len(X):
+        message = f"X has {len(X)} rows and y has {len(time)}: one of each per patient is needed"
+        raise ValueError(message)
+    return time, event
 
 
 def require_events(event: BoolArray, needed: int = 1, *, where: str = "the data") -> None:

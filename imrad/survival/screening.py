@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from imrad.evaluation.multiplicity import adjust
 from imrad.evaluation.outcomes import BoolArray, FloatArray
-from imrad.survival.outcome import as_outcome, require_events
+from imrad.survival.outcome import matched_outcome, require_events
 from imrad.survival.partial_likelihood import univariate
 
 __all__ = ["SurvivalMRMR", "UnivariateCox"]
@@ -68,7 +68,7 @@ class UnivariateCox(SelectorMixin, BaseEstimator):  # type: ignore[misc]
             If there is no event.
         """
         X = validate_data(self, X, dtype=np.float64, ensure_min_samples=2)
-        time, event = as_outcome(y)
+        time, event = matched_outcome(X, y)
         require_events(event)
         fitted = univariate(X, time, event, ties=self.ties)
         self.hazard_ratio_, self.z_ = np.exp(fitted["coef"]), fitted["z"]
@@ -128,7 +128,7 @@ class SurvivalMRMR(SelectorMixin, BaseEstimator):  # type: ignore[misc]
             If there is no event.
         """
         X = validate_data(self, X, dtype=np.float64, ensure_min_samples=2)
-        time, event = as_outcome(y)
+        time, event = matched_outcome(X, y)
         require_events(event)
         centred = X - X.mean(axis=0)
         spread = np.sqrt((centred**2).sum(axis=0))

@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from imrad.evaluation.outcomes import BoolArray, FloatArray
 from imrad.exceptions import ConfigError
 from imrad.survival.coxph import CoxPH
-from imrad.survival.outcome import as_outcome, require_events
+from imrad.survival.outcome import matched_outcome, require_events
 from imrad.survival.partial_likelihood import CoxRows, newton
 
 __all__ = ["StepwiseAIC"]
@@ -71,7 +71,7 @@ class StepwiseAIC(SelectorMixin, BaseEstimator):  # type: ignore[misc]
             If there is no event.
         """
         X = validate_data(self, X, dtype=np.float64, ensure_min_samples=2)
-        time, event = as_outcome(y)
+        time, event = matched_outcome(X, y)
         require_events(event)
         if self.direction not in ("both", "backward", "forward"):
             message = f"direction must be both, backward or forward; found {self.direction!r}"

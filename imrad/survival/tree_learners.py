@@ -10,8 +10,9 @@ from sklearn.tree import DecisionTreeRegressor
 
 from imrad.evaluation.discrimination import harrell_c
 from imrad.evaluation.outcomes import FloatArray
+from imrad.exceptions import FitError
 from imrad.survival.learner import Learner
-from imrad.survival.risk_sets import Turns
+from imrad.survival.risk_sets import BreslowSums
 from imrad.survival.trees import TreeSum
 
 __all__ = ["GradientBoostedCox", "SurvivalForest"]
@@ -62,7 +63,8 @@ class GradientBoostedCox(Learner):
             If there is no event.
         """
         X, time, event = self._checked(X, y)
-        turns = Turns.of(time, event, ties="breslow")
+        _refuse_beyond_single(X)
+        turns = BreslowSums.of(time, event)
         score = np.zeros(len(X))
         importance = np.zeros(X.shape[1])
         grown, worth = [], []
@@ -137,6 +139,7 @@ class SurvivalForest(Learner):
         from sksurv.util import Surv
 
         X, time, event = self._checked(X, y)
+        _refuse_beyond_single(X)
         forest = RandomSurvivalForest(
             n_estimators=self.n_trees,
             min_samples_leaf=min(self.min_leaf, max(len(X) // 4, 1)),
@@ -164,6 +167,14 @@ class SurvivalForest(Learner):
 
     def _risk(self, X: FloatArray) -> FloatArray:
         return self.trees_.predict(X)
+
+
+def _refuse_beyond_single(X: FloatArray) -> None:
+    """Trees compare in single precision, where larger numbers have no value."""
+    largest = float(np.abs(X).max(initial=0.0))
+    if largest > float(np.finfo(np.float32).max):
+        message = f"a value of {largest:.3g} is too large for trees, which compare in single precision; rescale it"
+        raise FitError(message)
 
 
 def _first_splits(tree: Any, n_features: int) -> FloatArray:

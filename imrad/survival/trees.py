@@ -60,7 +60,8 @@ class TreeSum:
 
     def predict(self, X: FloatArray) -> FloatArray:
         """Return the sum of the leaves' values of each row."""
-        single = np.asarray(X, dtype=np.float32)
+        limit = float(np.finfo(np.float32).max)
+        single = np.clip(X, -limit, limit).astype(np.float32)
         total, rows = np.zeros(len(single)), np.arange(len(single))
         for start in self.start:
             node = np.full(len(single), int(start))

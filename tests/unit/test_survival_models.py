@@ -10,6 +10,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from sksurv.linear_model import CoxnetSurvivalAnalysis, CoxPHSurvivalAnalysis
 from sksurv.util import Surv
 
+from imrad.evaluation.kaplan_meier import log_rank
 from imrad.exceptions import CohortError, ConfigError, FitError, TooFewEventsError
 from imrad.survival.coxph import CoxPH
 from imrad.survival.lasso_cox import LassoCox, breslow_deviance
@@ -17,6 +18,7 @@ from imrad.survival.lasso_response import LassoResponse
 from imrad.survival.learners import CoxBoost, GradientBoostedCox, SuperPC, SurvivalForest, shared_features
 from imrad.survival.outcome import as_outcome
 from imrad.survival.penalised import Problem, fit_path
+from imrad.survival.risk_sets import BreslowSums
 from imrad.survival.screening import SurvivalMRMR, UnivariateCox
 from imrad.survival.stepwise import StepwiseAIC
 from imrad.survival.trees import TreeSum
@@ -393,3 +395,37 @@ def test_a_left_out_patient_far_outside_the_training_range():
     assert np.isfinite(model.cv_["mean"]).all()
     assert np.isfinite(model.predict_survival(X * 1e6, [10.0, 500.0])).all()
     assert np.isfinite(CoxBoost(n_steps=20).fit(X, (time, event), folds=folds).cv_["mean"]).all()
+
+
+def test_running_sums_are_the_risk_sets():
+    _, time, event = sample(n=70)
+    time = np.ceil(time / 100)
+    columns, score = np.random.default_rng(2).standard_normal((2, 70, 3))
+    score = score[:, 0]
+    sums = BreslowSums.of(time, event)
+    at_risk = [(time >= moment, (event & (time == moment)).sum()) for moment in np.unique(time[event])]
+    expected = sum(d * inside * np.exp(score) / np.exp(score[inside]).sum() for inside, d in at_risk)
+    np.testing.assert_allclose(sums.residual(score), event - expected, atol=1e-12)
+    means = [np.average(columns[inside], axis=0, weights=np.exp(score[inside])) for inside, _ in at_risk]
+    gradient, information = sums.derivatives(columns, score)
+    np.testing.assert_allclose(gradient, event @ columns - sum(d * m for (_, d), m in zip(at_risk, means, strict=True)))
+    spread = [np.cov(columns[inside].T, aweights=np.exp(score[inside]), ddof=0) for inside, _ in at_risk]
+    np.testing.assert_allclose(information, sum(d * s for (_, d), s in zip(at_risk, spread, strict=True)))
+    np.testing.assert_allclose(sums.marginal(columns, columns**2, score)[1], np.diag(information))
+
+
+def test_sizes_and_shapes_that_cannot_be_used_get_a_sentence():
+    rng = np.random.default_rng(0)
+    time, event = rng.exponential(size=20_000), np.arange(20_000) % 1 == 0
+    with pytest.raises(FitError, match="20000 patients with 20000 events are too many"):
+        CoxBoost(n_folds=None).fit(rng.standard_normal((20_000, 2)), (time, event))
+    assert GradientBoostedCox(n_trees=2).fit(rng.standard_normal((20_000, 2)), (time, event)).trees_.start.size == 2
+    X, time, event = sample(n=60)
+    for model in (SurvivalMRMR(k=2), UnivariateCox(), StepwiseAIC(), CoxPH(), LassoCox(), SuperPC()):
+        with pytest.raises(ValueError, match="X has 60 rows and y has 59"):
+            model.fit(X, (time[:-1], event[:-1]))
+    for model in (GradientBoostedCox(), SurvivalForest()):
+        with pytest.raises(FitError, match="single precision"):
+            model.fit(X * 1e200, (time, event))
+    with pytest.raises(CohortError, match="0 patients with 0 groups"):
+        log_rank([], [], [])
