@@ -12,11 +12,12 @@ from scipy import special
 from imrad.evaluation import draw_splits
 from imrad.exceptions import CohortError, FeasibilityError, FitError, TooFewEventsError
 from imrad.survival.binary import BinaryFusion
-from imrad.survival.binary_models import BinaryModel, predict_plain
+from imrad.survival.binary_models import BinaryModel
 from imrad.survival.competing_risks import cumulative_incidence
 from imrad.survival.coxph import CoxPH
 from imrad.survival.cutpoints import maximally_selected
 from imrad.survival.design import BlockCoding
+from imrad.survival.frozen_binary import FrozenBinary
 from imrad.survival.groups import compare_groups, group_curves, learn_cut, numbers_at_risk, twin_groups
 from imrad.survival.nomogram import binary_nomogram, nice_ticks, nomogram_of, survival_nomogram
 
@@ -176,7 +177,7 @@ def test_nomograms_of_fusions_repeat_their_models():
     coded = BlockCoding.from_plain(plain["coding"]["Clinical"]).apply(clinical)
     kept = [plain["names"].index(name) for name in found.names]
     np.testing.assert_allclose(
-        found.predict(coded[:, kept])["response"], predict_plain(plain, {"Clinical": clinical}), rtol=1e-10
+        found.predict(coded[:, kept])["response"], FrozenBinary(plain).probability({"Clinical": clinical}), rtol=1e-10
     )
     stage = next(item for item in found.to_plain()["predictors"] if item["name"] == "stage")
     assert stage["labels"] == ["II", "III", "IV"]
