@@ -130,12 +130,21 @@ def _trees(where: str, value: Any) -> Iterator[tuple[str, str]]:
 def _tree(where: str, tree: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     left, right, feature = (np.asarray(tree[name]) for name in ("left", "right", "feature"))
     n = len(left)
-    alike = all(np.asarray(part).shape[:1] == (n,) for part in tree.values() if isinstance(part, np.ndarray))
-    inner = np.flatnonzero(left >= 0) if n else np.zeros(0, dtype=int)
-    # Children lie behind their parent, so that every walk ends.
-    ends = all(((part[inner] > inner) & (part[inner] < n)).all() for part in (left, right) if part.dtype.kind in "iu")
+    nodes = ("left", "right", "feature", "threshold", "leaf", "value", "weight")
+    alike = all(np.shape(tree[name])[:1] == (n,) for name in nodes if name in tree)
     whole = all(part.dtype.kind in "iu" for part in (left, right, feature))
-    if not n or not alike or not whole or not ends or (feature[inner] < 0).any():
+    # Several trees may stand one after another, children counted from the start of their own.
+    start = np.asarray(tree.get("start", [0]))
+    ordered = start.ndim == 1 and start.dtype.kind in "iu" and len(start) and start[0] == 0 and start[-1] < n
+    if not n or not alike or not whole or not ordered or (np.diff(start) <= 0).any():
+        yield where, "holds a tree that does not end"
+        return
+    own = np.searchsorted(start, np.arange(n), side="right") - 1
+    first, size = start[own], np.diff([*start, n])[own]
+    inner = np.flatnonzero(left >= 0)
+    # Children lie behind their parent, so that every walk ends.
+    ends = all(((part[inner] > (inner - first[inner])) & (part[inner] < size[inner])).all() for part in (left, right))
+    if not ends or (feature[inner] < 0).any():
         yield where, "holds a tree that does not end"
 
 
@@ -203,6 +212,9 @@ def _survival(where: str, plain: Mapping[str, Any]) -> Iterator[tuple[str, str]]
     times, hazard = (np.asarray(plain[name], dtype=float) for name in ("event_times", "baseline_hazard"))
     if "coef" in plain and np.shape(plain["coef"]) != (n,):
         yield where, f"has {np.size(plain['coef'])} coefficients for {n} columns"
+    trees = plain.get("trees")
+    if trees is not None and int(np.max(np.asarray(trees["feature"]), initial=-1)) >= n:
+        yield where, f"has trees that split on more than its {n} columns"
     if times.shape != hazard.shape or times.ndim != 1:
         yield where, f"has {hazard.size} baseline hazards for {times.size} event times"
     elif (np.diff(times) <= 0).any() or (np.diff(hazard) < 0).any() or (hazard < 0).any():

@@ -430,6 +430,31 @@ def test_models_of_a_response_travel(tmp_path):
     np.testing.assert_allclose(mended["sensitivity"], plain["sensitivity"], atol=1e-12)
 
 
+def test_boosting_and_forests_travel(trained, tmp_path):
+    config = Config(
+        name="trees",
+        seed=5,
+        assemble={"cohort": str(trained[0].folder / "cohort.h5ad")},
+        fuse={"endpoints": ["os"], "n_bootstrap": 0, "models": {"Trees": {"blocks": ["Rad"], "learner": "gbm"}}},
+    )
+    run = stages.run_all(Run(tmp_path / "run", config, tmp_path))
+    export(run, tmp_path / "model.imrad")
+    apply(tmp_path / "model.imrad", run.folder / "cohort.h5ad", tmp_path / "out")
+    risk = pd.read_csv(tmp_path / "out/external/os/risk.csv", float_precision="round_trip")
+    final = content.load(run.folder / "survival/os/models.zip")["Trees"]
+    data = read_cohort(run.folder / "cohort.h5ad")
+    direct = FrozenModel(final).risk({"Rad": blocks.features(data)})
+    np.testing.assert_allclose(risk.loc[risk["model"] == "Trees", "risk"], direct, rtol=0, atol=1e-12)
+
+    def loop(value):
+        trees = value["endpoints"]["os"]["models"]["Trees"]["trees"]
+        inner = np.flatnonzero(np.asarray(trees["left"]) >= 0)
+        trees["left"][inner[0]] = 0
+
+    with pytest.raises(BundleError, match="os Trees holds a tree that does not end"):
+        open_bundle(rewritten(tmp_path / "model.imrad", tmp_path / "odd.imrad", loop))
+
+
 def test_the_report_shows_likeness_calibration_and_decision_curves_of_the_other_cohort(trained, tmp_path):
     import shutil
 
