@@ -192,7 +192,8 @@ def _build(
     labels: Mapping[str, Sequence[str]] | None = None,
 ) -> Nomogram:
     slopes = np.nan_to_num(np.asarray(coef, dtype=float))
-    x = np.asarray(training, dtype=float).reshape(-1, len(slopes))
+    # A model of which nothing is left has no column to shape the rows by.
+    x = np.asarray(training, dtype=float).reshape(-1 if len(slopes) else 0, len(slopes))
     kept, ticks, constant = [], [], 0.0
     for number, slope in enumerate(slopes):
         column = x[:, number][np.isfinite(x[:, number])]

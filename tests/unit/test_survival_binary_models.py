@@ -191,3 +191,23 @@ def test_resamples_may_share_a_penalty():
         # What is scored is the same; only the scale that out-of-fold values give may differ.
         assert quick.names == strict.names
         assert np.corrcoef(quick.linear_predictor(tables), strict.linear_predictor(tables))[0, 1] > 0.97
+
+
+def test_scores_of_noise_stay_noise():
+    models = [
+        BinaryModel("score", ("Clinical", "Rad"), combine=True),
+        BinaryModel("machine", ("Rad",), select=True, estimator="svm"),
+    ]
+    outer = []
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        patients = [f"P{number:02d}" for number in range(60)]
+        y = pd.Series(np.arange(60) % 2 * 1.0, index=patients)
+        tables = {
+            "Clinical": pd.DataFrame({"age_years": rng.normal(60, 9, 60)}, index=patients),
+            "Rad": pd.DataFrame(rng.normal(size=(60, 80)), index=patients, columns=[f"f{k}" for k in range(80)]),
+        }
+        splits = draw_splits(patients, y, seed=seed, n_outer=4, n_inner=4)
+        outer.append(BinaryFusion(models, n_bootstrap=0).run(y, tables, splits).models["auc_outer"])
+    # One AUC of 60 patients has a standard deviation of 0.075; the mean of ten lies within three errors of 0.5.
+    assert np.mean(outer, axis=0) == pytest.approx([0.5, 0.5], abs=3 * 0.075 / np.sqrt(10))
