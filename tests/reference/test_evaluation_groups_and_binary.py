@@ -127,6 +127,7 @@ def test_roc_direction_and_two_samples(case):
 def test_bootstrap_intervals(case):
     values = case["values"]
     y, x = column(case, "response"), column(case, "marker")
+    assert float(auc(y, x)) == pytest.approx(values["t0"], rel=1e-12)
     drawn = np.array([auc(y[rows], x[rows]) for rows in np.array(case["indices"])])
     close(drawn, values["stats"], atol=1e-10)
     left = jackknife(lambda rows: float(auc(y[rows], x[rows])), len(y))

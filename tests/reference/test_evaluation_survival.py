@@ -85,6 +85,12 @@ def test_concordance(case, limit, monkeypatch):
     assert harrell_c(time, event, risk) == pytest.approx(values["Hmisc_rcorr_cens"]["C Index"], rel=1e-12)
     close(uno_c(time, event, risk, tau=values["tau"]), values["uno_timewt_nG2_ymax_tau"]["C"], rtol=1e-10)
     close(uno_c(time, event, risk, tau=values["tau"], definition="survC1"), values["survC1_uno"]["C"], rtol=1e-5)
+    ordered = values["Hmisc_rcorr_cens"]
+    assert 2 * harrell_c(time, event, risk) - 1 == pytest.approx(ordered["Dxy"], rel=1e-10)
+    both = values["Hmisc_rcorrp"]
+    close(
+        [harrell_c(time, event, column(case, name)) for name in ("lp1", "lp2")], [both["C X1"], both["C X2"]], rtol=1e-8
+    )
     paired = compare_concordance(time, event, risk, column(case, "lp2"))
     expected = values["paired"]
     close(paired.c, expected["C"], rtol=1e-10)
@@ -293,6 +299,14 @@ def test_maximally_selected(case):
     assert found.p_permutation == pytest.approx(values["condMC_B20000_seed1"], abs=0.01)
     assert found.p_naive == pytest.approx(values["naive_logrank_p"], rel=1e-8)
     assert found.p > found.p_naive
+    cut = values["surv_cutpoint"]
+    assert [found.cutpoint, found.statistic, found.n_high] == pytest.approx(
+        [cut["cutpoint"], cut["statistic"], cut["n_high"]], rel=1e-8
+    )
+    naive = log_rank(time, event, x > found.cutpoint)
+    assert naive.chi2 == pytest.approx(values["naive_logrank_chisq"], rel=1e-8)
+    ratio = CoxPH().fit((x > found.cutpoint).astype(float)[:, None], (time, event)).table()["hr"].iloc[0]
+    assert ratio == pytest.approx(values["naive_HR"], rel=1e-6)
     scan = case["tables"]["expected_scan"]
     close(found.scan["cutpoint"], scan["cut"])
     close(found.scan["statistic"], np.abs(scan["stat"]), atol=1e-8)

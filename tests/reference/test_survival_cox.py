@@ -79,6 +79,16 @@ def test_coefficients_tests_and_likelihood(name):
     # R prints the Wald statistic rounded to two digits.
     assert tests.loc["wald", "statistic"] == pytest.approx(values["wald"][0], abs=0.005)
     assert tests.loc["wald", "minus_2_log_likelihood"] == pytest.approx(-2 * values["loglik"], rel=1e-6)
+    half = 1.959963984540054 * found["se"]
+    for sign, name in ((-1, "coef_lower95"), (1, "coef_upper95")):
+        np.testing.assert_allclose(found["coef"] + sign * half, values[name], rtol=1e-6, atol=1e-9)
+    assert int(y[1].sum()) == values["nevent"]
+    criterion = len(values["terms"]) * np.log(values["nevent"]) - 2 * model.log_likelihood_
+    assert criterion == pytest.approx(values["BIC"], rel=1e-8)
+    if "lp" in values:
+        # R centres on the means of the numeric columns: differences between patients are the same.
+        own, theirs = model.predict(X)[: len(values["lp"])], numbers(values["lp"])
+        np.testing.assert_allclose(own - own[0], theirs - theirs[0], atol=1e-6)
     if strata is None:
         c = concordance(*y, model.predict(X))
         assert (c.c, c.se) == pytest.approx(values["concordance"], rel=1e-6)

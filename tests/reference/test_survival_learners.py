@@ -56,6 +56,7 @@ def test_stepwise(name, direction):
     np.testing.assert_allclose(found.steps_["criterion"], expected["path_AIC"], atol=1e-6)
     assert found.aic_ == pytest.approx(expected["AIC"], abs=1e-6)
     np.testing.assert_allclose(found.model_.coef_, list(expected["coef"].values()), rtol=1e-6)
+    assert found.model_.log_likelihood_ == pytest.approx(expected["logLik"], rel=1e-8)
 
 
 @cases("coxboost")
@@ -82,6 +83,9 @@ def test_coxboost(name):
         chosen.fit(X, y, folds=table["foldid"])
         np.testing.assert_allclose(chosen.cv_["mean"], values[f"cv_{measure}"]["mean_logplik"], rtol=1e-6)
         assert chosen.step_ == values[f"cv_{measure}"]["optimal_step"]
+        if measure == "verweij" and values.get("coef_at_cv_step"):
+            expected = [values["coef_at_cv_step"].get(column, 0.0) for column in X.columns]
+            np.testing.assert_allclose(chosen.coef_ * printed, expected, atol=1e-6)
 
 
 @cases("gbm_cox")
