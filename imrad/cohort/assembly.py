@@ -126,8 +126,8 @@ def assemble(
     if len(readers) > 1:
         others = set(features.index) - set(readers[0][1].index)
         lost.lose(f"readers: {described(readers)}", list(dict.fromkeys(features.index)), others, "read by others only")
-    others_features = [_patients(part, of_case, aggregation, delta, Attrition())[0] for _, part, of_case in readers[1:]]
     features, about = _patients(readers[0][1], readers[0][2], aggregation, delta, lost)
+    others_features = [_patients(part, of_case, aggregation, delta, Attrition())[0] for _, part, of_case in readers[1:]]
     patients = _common(features.index, registry.index, "clinical", policy["clinical"], lost)
     # Only this study's rows are typed: a registry may hold other cancers with other grades.
     people = type_clinical(registry[registry.index.isin(patients)])
