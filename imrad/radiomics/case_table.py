@@ -12,6 +12,7 @@ import pandas as pd
 
 from imrad.exceptions import ConfigError, DuplicateError, InputError
 from imrad.radiomics.image_settings import ImageSettings, parse_intensity
+from imrad.radiomics.roi import plain_name, used_names
 
 __all__ = ["ABOUT", "check_cases", "expand_cases", "image_paths", "read_case_table", "read_cases"]
 
@@ -256,5 +257,6 @@ def _regions(row: dict[str, Any], feature_sets: Mapping[str, str]) -> list[dict[
     found = []
     for name, expression in feature_sets.items():
         found.append({**row, "label": None, "roi": f"{own}{expression}", "region": name})
-        own += f"{name} = {expression}; " if name != "case" else ""
+        # A set called as the segment that it takes needs no definition.
+        own += f"{name} = {expression}; " if name != "case" and plain_name(name) not in used_names(expression) else ""
     return found

@@ -24,7 +24,7 @@ from imrad.radiomics.intensity import scaled
 from imrad.radiomics.perturb import KINDS, Kind, Perturber, draw_perturbations, shuffle_voxels
 from imrad.radiomics.quality import inspect_case, thumbnail
 from imrad.radiomics.regions import Region, open_region, read_region
-from imrad.radiomics.roi import parse_roi
+from imrad.radiomics.roi import in_order
 from imrad.radiomics.settings import RadiomicsSettings
 from imrad.seeds import child_seed
 
@@ -77,17 +77,14 @@ class ReadingSettings(BaseModel):
     @field_validator("feature_sets")
     @classmethod
     def _readable_sets(cls, value: dict[str, str]) -> dict[str, str]:
-        before = ""
-        for name, expression in value.items():
+        for name in value:
             if re.fullmatch(r"[^\W\d]\w*", name) is None:
                 message = f"a feature set is called '{name}'; use letters, digits and underscores"
                 raise ValueError(message)
-            try:
-                parse_roi(f"{before}{expression}")
-            except ConfigError as error:
-                raise ValueError(str(error)) from error
-            before += f"{name} = {expression}; " if name != "case" else ""
-        return value
+        try:
+            return in_order(value)
+        except ConfigError as error:
+            raise ValueError(str(error)) from error
 
     @property
     def limits(self) -> GeometryLimits:

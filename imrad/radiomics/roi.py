@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from imrad.exceptions import ConfigError, RegionError
 from imrad.radiomics.geometry import Box, Grid, Mask, bounding_box
 
-__all__ = ["Roi", "no_such_segment", "parse_roi", "plain_name", "split_parts"]
+__all__ = ["Roi", "in_order", "no_such_segment", "parse_roi", "plain_name", "split_parts", "used_names"]
 
 _TOKEN = re.compile(
     r"\s*(?:(?P<code>[A-Za-z][\w-]*:[A-Za-z0-9.-]+)|(?P<number>\d+(?:\.\d+)?)|(?P<name>[^\W\d]\w*)"
@@ -91,6 +91,32 @@ def parse_roi(text: str, definitions: Mapping[str, str] | None = None) -> Roi:
     for node in known.values():
         _refuse_each(node, text)
     return Roi(text, each, tree, known)
+
+
+def used_names(text: str) -> set[str]:
+    """Return the plain names that an expression uses, its own definitions included."""
+    parsed = parse_roi(text)
+    return _names(parsed.tree).union(*(_names(tree) for tree in parsed.definitions.values()))
+
+
+def in_order(expressions: Mapping[str, str]) -> dict[str, str]:
+    """Return named expressions so that each stands after those that it uses.
+
+    Raises
+    ------
+    ConfigError
+        If one cannot be read, or some are defined by one another.
+    """
+    uses = {plain_name(name): used_names(text) for name, text in expressions.items()}
+    left, ordered = dict(expressions), dict[str, str]()
+    while left:
+        waiting = {plain_name(name) for name in left}
+        ready = [name for name in left if not (uses[plain_name(name)] - {plain_name(name)}) & waiting]
+        if not ready:
+            message = f"the regions {', '.join(left)} are defined by one another; define one of them by a label"
+            raise ConfigError(message)
+        ordered[ready[0]] = left.pop(ready[0])
+    return ordered
 
 
 def plain_name(name: str) -> str:

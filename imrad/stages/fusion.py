@@ -129,8 +129,10 @@ def _one(
 
         preparation = make_preparation(data, settings.prepare, "fuse", "survival", seed=run.config.seed)
         splits = proof.read_splits(run)
+        tables = _blocks(data, settings)
+        own = {name: len(tables[name].columns) if name in tables else 0 for name in settings.extra_blocks}
         fusion = SurvivalFusion(
-            _models(settings),
+            _models(settings, own),
             study_tables=settings.study_tables,
             n_bootstrap=settings.n_bootstrap,
             horizons_days=settings.horizons_days,
@@ -146,7 +148,7 @@ def _one(
             y = data.obs[[f"{name}_days", f"{name}_event"]].astype(float)
             result = fusion.run(
                 y,
-                _blocks(data, settings),
+                tables,
                 splits,
                 phenotype,
                 sites=_sites(data),
@@ -199,16 +201,18 @@ def _one_response(
         )
 
 
-def _models(settings: FuseStageSettings) -> list[BlockModel]:
-    """Return the usual models, those for comparison, and the config's own."""
+def _models(settings: FuseStageSettings, own: Mapping[str, int]) -> list[BlockModel]:
+    """Return the usual models, those for comparison, the config's, and those over its own blocks."""
     from imrad.survival.models import COMPARISON_MODELS, DEFAULT_MODELS, RADSCORE_MODEL, named_model
+    from imrad.survival.own_models import with_own_blocks
 
     models = [*DEFAULT_MODELS, *(COMPARISON_MODELS if settings.comparison_models else ())]
     models += [RADSCORE_MODEL] if settings.radscore else []
-    return models + [
+    models += [
         named_model(name, model.blocks, model.learner, model.choice, model.cut)
         for name, model in settings.models.items()
     ]
+    return with_own_blocks(models, own)
 
 
 def _sites(data: AnnData) -> pd.Series[Any] | None:

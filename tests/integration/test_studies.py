@@ -166,3 +166,19 @@ def test_the_renal_study_chooses_by_recurrence_and_calibrates_its_boosting(tmp_p
     page = (run.folder / "report.html").read_text(encoding="utf-8")
     assert "gbm_calibration_os" in page
     assert "lasso_then_cox_os" in page
+
+
+def test_mutations_changes_and_own_blocks_go_to_the_report(tmp_path):
+    values = small("studies/mutation-therapy")
+    values["phenotype"] |= {"selectors": ["gini_decrease"], "classifiers": ["logistic_regression"], "permutations": 0}
+    values["fuse"] |= {"endpoints": ["os"], "n_bootstrap": 0}
+    run = stages.run_all(Run(tmp_path, Config(**values)))
+    data = read_cohort(run.folder / "cohort.h5ad")
+    assert {name.split(":")[0] for name in data.var_names} == {"baseline", "delta", "delta_relative", "delta_per_day"}
+    grid = run.read("phenotype/grid.csv").set_index("target")
+    # HER2 is asked for, ERBB2 is its symbol.
+    assert set(grid.index) == {"mut:EGFR", "mut:ERBB2", "TMB"}
+    models = run.read("survival/os/models.csv").set_index("model")
+    own = ["ctDNA", "Laboratory", "Clinical+ctDNA", "Clinical+ImRad+ctDNA+Laboratory"]
+    assert models.loc[own, "c_outer"].notna().all()
+    assert "Clinical+ImRad+ctDNA+Laboratory" in (run.folder / "report.html").read_text(encoding="utf-8")

@@ -81,6 +81,12 @@ def test_declarations_that_fit_no_case():
         expand_cases(check_cases(ROWS.assign(times_s="0;sixty")), {}, {})
     with pytest.raises(ValidationError, match="no function 'halo'"):
         ReadingSettings(feature_sets={"rim": "halo(case, 3 mm)"})
+    with pytest.raises(ValidationError, match="the regions a, b are defined by one another"):
+        ReadingSettings(feature_sets={"a": "b", "b": "a", "c": "case"})
+    sets = ReadingSettings(feature_sets={"ring": "ring(tumour, 5 mm)", "tumour": "case"}).feature_sets
+    assert list(sets) == ["tumour", "ring"]
+    named = expand_cases(check_cases(ROWS[:1]), {}, {"tumour": "tumour", "ring": "ring(tumour, 5 mm)"})
+    assert [row["roi"] for row in named] == ["tumour", "ring(tumour, 5 mm)"]
 
 
 def test_windows_paths_and_chinese_sheets(tmp_path):
