@@ -24,7 +24,7 @@ from sklearn.utils import get_tags
 from imrad import content
 from imrad.evaluation.ledger import Ledger
 from imrad.evaluation.outcomes import FloatArray
-from imrad.evaluation.plain_steps import Impute, Opaque, PlainStep, freeze, from_plain
+from imrad.evaluation.plain_steps import Impute, Opaque, PlainStep, Select, freeze, from_plain
 from imrad.exceptions import BundleError, ConfigError, FitError, LeakError
 from imrad.seeds import generator
 
@@ -134,6 +134,9 @@ class FittedPreparation:
         steps: list[tuple[str, PlainStep]] = []
         for name, step in reversed(self.steps):
             part = step.narrowed(kept)
+            if part.names != kept:
+                # A step that needs all its columns (the nearest site) hands on those that are wanted.
+                steps.append((f"{name}, wanted", Select(part.names, kept)))
             steps.append((name, part))
             kept = part.inputs
         return FittedPreparation(tuple(reversed(steps)), self.transform_with, kept)

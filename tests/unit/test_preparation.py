@@ -183,6 +183,16 @@ def test_a_fusion_prepares_in_every_fold_and_its_model_travels(last, tmp_path):
     assert np.allclose(risk, expected, atol=1e-12)
 
 
+def test_a_step_that_needs_all_columns_is_narrowed_to_those_wanted():
+    nearest = Step("combat", ComBat(unseen="nearest"), fit_with={"batch": "site"}, transform_with={"batch": "site"})
+    fitted = Preparation([nearest, ("zscore", StandardScaler())], SIDES).fit(X)
+    wanted = ["f03", "f11"]
+    less = FittedPreparation.from_plain(fitted.narrowed(wanted).to_plain())
+    elsewhere = {"site": pd.Series("D", NAMES)}
+    assert list(less.names) == wanted
+    assert np.allclose(less.transform(X, elsewhere), fitted.transform(X, elsewhere)[wanted], atol=1e-14)
+
+
 def test_another_outcome_chooses_features_without_the_patients_who_lack_it():
     step = Step("mrmr", ByOtherOutcome(MRMRSelector(5, scheme="mrmre")), fit_with={"labels": "recurred"})
     fitted = Preparation([step], SIDES).fit(X)
