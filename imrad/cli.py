@@ -125,7 +125,9 @@ def demo(
 @app.command("run", epilog="Example:  imrad run configs/synthetic.yaml   (or by name: imrad run synthetic)")
 def run_(
     config: Annotated[str, typer.Argument(metavar="CONFIG", help="A YAML file, or the name of one that comes along.")],
-    run: Annotated[Path | None, typer.Option("--run", metavar="DIR", help="Run directory; else runs/NAME.")] = None,
+    run: Annotated[
+        Path | None, typer.Option("--run", "-o", "--output", metavar="DIR", help="Run directory; else runs/NAME.")
+    ] = None,
     workers: WorkersOption = None,
     cluster: ClusterOption = None,
 ) -> None:
