@@ -121,6 +121,30 @@ CARDS: tuple[Card, ...] = (
         "doi:10.1002/9781119196037",
     ),
     Card(
+        "student",
+        "test",
+        "Student's t test with a pooled variance, as R's t.test(var.equal=TRUE).",
+        "p in [0, 1]",
+        "",
+        "doi:10.1093/biomet/6.1.1",
+    ),
+    Card(
+        "bartlett",
+        "test",
+        "Bartlett's test of equal variances of normal groups, as R's bartlett.test.",
+        "p in [0, 1]",
+        "",
+        "doi:10.1098/rspa.1937.0109",
+    ),
+    Card(
+        "shapiro_wilk",
+        "test",
+        "Shapiro-Wilk test of normality by Royston's algorithm, as R's shapiro.test; 3 to 5,000 values.",
+        "p in [0, 1]",
+        "",
+        "doi:10.2307/2986146",
+    ),
+    Card(
         "fisher_exact",
         "test",
         "Fisher's exact test of r x c tables by enumeration, odds ratio by conditional maximum likelihood, as R; scipy "

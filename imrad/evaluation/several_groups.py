@@ -1,4 +1,4 @@
-"""More than two groups and two continuous variables: Kruskal-Wallis, analysis of variance, correlation."""
+"""Groups and two continuous variables: Kruskal-Wallis, analysis of variance and what it assumes, correlation."""
 
 from __future__ import annotations
 
@@ -14,7 +14,15 @@ from imrad.evaluation.outcomes import FloatArray
 from imrad.evaluation.two_group import rank_sum
 from imrad.exceptions import CohortError
 
-__all__ = ["anova", "correlation", "kruskal_wallis", "pairwise_rank_sum", "welch_anova"]
+__all__ = [
+    "anova",
+    "bartlett",
+    "correlation",
+    "kruskal_wallis",
+    "pairwise_rank_sum",
+    "shapiro_wilk",
+    "welch_anova",
+]
 
 
 def _groups(values: npt.ArrayLike, group: npt.ArrayLike) -> tuple[list[object], list[FloatArray]]:
@@ -70,6 +78,52 @@ def welch_anova(values: npt.ArrayLike, group: npt.ArrayLike) -> dict[str, float]
     f = float(np.sum(weight * (mean - centre) ** 2) / ((k - 1) * (1 + 2 * (k - 2) * spread)))
     df = 1 / (3 * spread)
     return {"f": f, "df_1": float(k - 1), "df_2": df, "p": float(stats.f.sf(f, k - 1, df))}
+
+
+def bartlett(values: npt.ArrayLike, group: npt.ArrayLike) -> dict[str, float]:
+    """Compare variances of normal groups (R's bartlett.test): k2, df, p; NaN where a group has no spread.
+
+    Raises
+    ------
+    CohortError
+        If there are fewer than two groups, or fewer than two values in one.
+
+    References
+    ----------
+    Bartlett, 1937, doi:10.1098/rspa.1937.0109.
+    """
+    parts = _groups(values, group)[1]
+    if min(len(part) for part in parts) < 2:
+        message = "a group has one value: Bartlett's test needs at least 2 in each"
+        raise CohortError(message)
+    df = float(len(parts) - 1)
+    if any(np.ptp(part) == 0 for part in parts):
+        return {"k2": float("nan"), "df": df, "p": float("nan")}
+    result = stats.bartlett(*parts)
+    return {"k2": float(result.statistic), "df": df, "p": float(result.pvalue)}
+
+
+def shapiro_wilk(values: npt.ArrayLike) -> dict[str, float]:
+    """Test whether values are normal (R's shapiro.test, Royston's algorithm): w, p.
+
+    Missing values are left out.
+
+    Raises
+    ------
+    CohortError
+        If there are fewer than 3 values, more than 5,000 (to which p is known) or all are equal.
+
+    References
+    ----------
+    Royston, 1995, doi:10.2307/2986146.
+    """
+    x = np.asarray(values, dtype=float).ravel()
+    x = x[~np.isnan(x)]
+    if not 3 <= len(x) <= 5000 or np.ptp(x) == 0:
+        message = f"{len(x)} values, {len(np.unique(x))} distinct: Shapiro-Wilk needs 3 to 5000, not all equal"
+        raise CohortError(message)
+    result = stats.shapiro(x)
+    return {"w": float(result.statistic), "p": float(result.pvalue)}
 
 
 def pairwise_rank_sum(

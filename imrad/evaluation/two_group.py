@@ -1,4 +1,4 @@
-"""Tests of two groups with R's conventions: rank sum (exact with ties too), Welch, Kolmogorov-Smirnov, screening."""
+"""Tests of two groups with R's conventions: rank sum (exact with ties too), Welch, Student, Kolmogorov-Smirnov."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from imrad.evaluation.multiplicity import adjust
 from imrad.evaluation.outcomes import FloatArray, binary_outcome
 from imrad.exceptions import CohortError
 
-__all__ = ["RankSum", "ks_two_sample", "rank_sum", "screen", "welch"]
+__all__ = ["RankSum", "ks_two_sample", "rank_sum", "screen", "student", "welch"]
 
 
 @dataclass(frozen=True)
@@ -193,6 +193,40 @@ def welch(x: npt.ArrayLike, y: npt.ArrayLike, *, level: float = 0.95) -> dict[st
     t = difference / se
     p = float(2 * stats.t.sf(abs(t), df))
     return {"t": t, "df": df, "p": p, "difference": difference, "low": difference - half, "high": difference + half}
+
+
+def student(x: npt.ArrayLike, y: npt.ArrayLike, *, level: float = 0.95) -> dict[str, float]:
+    """Compare means assuming equal variances (R's t.test(var.equal=TRUE)): t, df, p, difference, low, high.
+
+    Missing values are left out; t is NaN where no value differs from its group's mean.
+
+    Raises
+    ------
+    CohortError
+        If a group is empty or there are fewer than 3 values.
+
+    References
+    ----------
+    Student, 1908, doi:10.1093/biomet/6.1.1.
+    """
+    a, b = _present(x), _present(y)
+    df = len(a) + len(b) - 2
+    if df < 1:
+        message = f"groups of {len(a)} and {len(b)}: Student's test needs at least 3 values in all"
+        raise CohortError(message)
+    pooled = (np.sum((a - a.mean()) ** 2) + np.sum((b - b.mean()) ** 2)) / df
+    difference, se = float(a.mean() - b.mean()), float(np.sqrt(pooled * (1 / len(a) + 1 / len(b))))
+    t = difference / se if se > 0 else float("nan")
+    half = float(stats.t.ppf(0.5 + level / 2, df)) * se if se > 0 else float("nan")
+    p = float(2 * stats.t.sf(abs(t), df))
+    return {
+        "t": t,
+        "df": float(df),
+        "p": p,
+        "difference": difference,
+        "low": difference - half,
+        "high": difference + half,
+    }
 
 
 def ks_two_sample(x: npt.ArrayLike, y: npt.ArrayLike) -> tuple[float, float]:

@@ -39,8 +39,16 @@ from imrad.evaluation.roc import (
     partial_auc,
     youden,
 )
-from imrad.evaluation.several_groups import anova, correlation, kruskal_wallis, pairwise_rank_sum, welch_anova
-from imrad.evaluation.two_group import ks_two_sample, rank_sum, screen, welch
+from imrad.evaluation.several_groups import (
+    anova,
+    bartlett,
+    correlation,
+    kruskal_wallis,
+    pairwise_rank_sum,
+    shapiro_wilk,
+    welch_anova,
+)
+from imrad.evaluation.two_group import ks_two_sample, rank_sum, screen, student, welch
 
 DATA = Path(__file__).parent / "data" / "statistics"
 
@@ -265,6 +273,11 @@ def test_two_samples(case):
         [expected["t"], expected["df"], expected["p"], *expected["ci"]],
         rtol=1e-8,
     )
+    found = student(x, y)
+    close([found["t"], found["p"]], [values["student"]["t"], values["student"]["p"]], rtol=1e-8)
+    found = shapiro_wilk(x)
+    close([found["w"], found["p"]], [values["shapiro_x"]["W"], values["shapiro_x"]["p"]], rtol=1e-8)
+    assert bartlett(column(case, "value"), label)["p"] == pytest.approx(values["bartlett_p"], rel=1e-8)
     close(ks_two_sample(x, y), [values["ks"]["D"], values["ks"]["p"]], rtol=1e-6)
 
 

@@ -87,6 +87,15 @@ def test_concordance(case, limit, monkeypatch):
     close(uno_c(time, event, risk, tau=values["tau"], definition="survC1"), values["survC1_uno"]["C"], rtol=1e-5)
     ordered = values["Hmisc_rcorr_cens"]
     assert 2 * harrell_c(time, event, risk) - 1 == pytest.approx(ordered["Dxy"], rel=1e-10)
+    pairs = concordance(time, event, risk)
+    comparable = pairs.concordant + pairs.discordant + pairs.tied_risk
+    assert ordered["Relevant Pairs"] == 2 * comparable
+    assert ordered["Concordant"] == 2 * pairs.concordant + pairs.tied_risk
+    # survC1 perturbs at random; its interval file holds the lower limit only.
+    uno, theirs = concordance(time, event, risk, time_weight="n/G2", tau=values["tau"]), values["survC1_uno"]
+    assert uno.se == pytest.approx(theirs["Inf_se"], rel=0.15)
+    own = uno_c(time, event, risk, tau=values["tau"], definition="survC1")
+    assert own - 1.96 * uno.se == pytest.approx(theirs["Inf_ci"], abs=1.96 * 0.15 * theirs["Inf_se"])
     both = values["Hmisc_rcorrp"]
     close(
         [harrell_c(time, event, column(case, name)) for name in ("lp1", "lp2")], [both["C X1"], both["C X2"]], rtol=1e-8
@@ -267,6 +276,13 @@ def test_time_dependent_auc(case):
     found = time_dependent_auc(time, event, column(case, "marker"), times, definition="riskRegression")
     close(found.auc, [row["AUC"] for row in score], rtol=1e-8)
     close(found.se, [row["se"] for row in score], rtol=1e-5)
+    other = time_dependent_auc(time, event, column(case, "marker2"), times, definition="riskRegression")
+    score = [row for row in values["riskRegression_Score_AUC"] if row["model"] == "m2"]
+    close(other.table()[["auc", "se"]], [[row["AUC"], row["se"]] for row in score], rtol=1e-5)
+    contrasts = compare_time_dependent_auc(other, found)
+    for ours, theirs in (("difference", "delta.AUC"), ("se", "se"), ("low", "lower"), ("high", "upper"), ("p", "p")):
+        expected = [row[theirs] for row in values["riskRegression_Score_contrasts"]]
+        close(contrasts[ours], expected, rtol=1e-8 if theirs == "delta.AUC" else 1e-5)
     markers = np.column_stack([column(case, "marker"), column(case, "marker2")])
     weights = cox_censoring(time, event, markers, times)
     found = time_dependent_auc(time, event, column(case, "marker"), times, censoring=weights)
