@@ -121,6 +121,15 @@ CARDS: tuple[Card, ...] = (
         "doi:10.1002/9781119196037",
     ),
     Card(
+        "compare_concordance_unbiased",
+        "test",
+        "Difference of two Harrell's C of the same patients with unbiased U-statistic variances, as compareC (which "
+        "prints 1 - C).",
+        "p in [0, 1]",
+        "",
+        "doi:10.1002/sim.6370",
+    ),
+    Card(
         "student",
         "test",
         "Student's t test with a pooled variance, as R's t.test(var.equal=TRUE).",
@@ -152,6 +161,14 @@ CARDS: tuple[Card, ...] = (
         "p in [0, 1]",
         "",
         "doi:10.2307/2340521",
+    ),
+    Card(
+        "kmeans",
+        "clustering",
+        "k-means by Lloyd's algorithm, best of several seeded starts; labels by first appearance.",
+        "labels from 1",
+        "",
+        "doi:10.1109/TIT.1982.1056489",
     ),
     Card(
         "find_correlation",

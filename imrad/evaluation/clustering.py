@@ -1,4 +1,4 @@
-"""Clusters of patients or features: hclust's linkages, cutree's labels, silhouettes, medoids."""
+"""Clusters of patients or features: hclust's linkages, cutree's labels, silhouettes, medoids, means."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from scipy.spatial import distance
 
 from imrad.evaluation.outcomes import FloatArray, IntArray
 from imrad.exceptions import CohortError
+from imrad.seeds import generator
 
-__all__ = ["LINKAGES", "cut_tree", "linkage", "medoids", "silhouette"]
+__all__ = ["LINKAGES", "cut_tree", "kmeans", "linkage", "medoids", "silhouette"]
 
 LINKAGES = ("ward.D", "ward.D2", "complete", "average", "single")
 
@@ -128,3 +129,54 @@ def medoids(distances: npt.ArrayLike, n_clusters: int) -> tuple[IntArray, IntArr
     order = list(dict.fromkeys(nearest.tolist()))
     labels = np.array([order.index(k) + 1 for k in nearest.tolist()], dtype=np.intp)
     return np.array(order, dtype=np.intp), labels, float(d[chosen].min(axis=0).mean())
+
+
+def kmeans(
+    values: npt.ArrayLike, n_clusters: int, *, n_starts: int = 50, seed: int = 0
+) -> tuple[FloatArray, IntArray, float]:
+    """Partition around means by Lloyd's algorithm (scikit-learn's), the best of several starts.
+
+    The optimum found depends on the starts where clusters are not clear; R's kmeans(nstart) moves
+    single rows besides and may end in another one.
+
+    Parameters
+    ----------
+    values : array_like, shape (n, n_columns)
+        Scaled columns, without missing values.
+    n_clusters, n_starts : int
+    seed : int
+        Of the starts.
+
+    Returns
+    -------
+    means : ndarray, shape (n_clusters, n_columns)
+        Ordered by their clusters' first appearance.
+    labels : ndarray of int, shape (n,)
+        From 1, by first appearance.
+    within : float
+        Sum of squared distances to the nearest mean.
+
+    Raises
+    ------
+    CohortError
+        If values are missing, or there are fewer distinct rows than clusters.
+
+    References
+    ----------
+    Lloyd, 1982, doi:10.1109/TIT.1982.1056489.
+    """
+    from sklearn.cluster import KMeans
+
+    x = np.asarray(values, dtype=float)
+    if x.ndim != 2 or not np.isfinite(x).all():
+        message = f"values of shape {x.shape}: k-means needs a table without missing values"
+        raise CohortError(message)
+    distinct = len(np.unique(x, axis=0))
+    if not 1 <= n_clusters <= distinct:
+        message = f"{n_clusters} clusters of {distinct} distinct rows: between 1 and {distinct} are possible"
+        raise CohortError(message)
+    start = int(generator(seed, "clustering/kmeans").integers(2**31 - 1))
+    found = KMeans(n_clusters, n_init=n_starts, random_state=start, tol=0.0).fit(x)
+    order = list(dict.fromkeys(found.labels_.tolist()))
+    labels = np.array([order.index(k) + 1 for k in found.labels_.tolist()], dtype=np.intp)
+    return np.asarray(found.cluster_centers_[order]), labels, float(found.inertia_)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["SCHEMES", "f_statistic", "rank_mrmr", "rank_with_mrmr_selection"]
+__all__ = ["SCHEMES", "f_statistic", "greedy_ensemble", "rank_mrmr", "rank_with_mrmr_selection"]
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 Rows = np.ndarray[Any, np.dtype[np.intp]]
@@ -78,6 +78,50 @@ def _greedy(
         mean = running / len(chosen)
         score = relevance / np.maximum(mean, 1e-12) if quotient else relevance - mean
     return np.array(chosen, dtype=np.intp)
+
+
+def greedy_ensemble(
+    relevance: Floats, redundancy: Callable[[int], Floats], k: int, *, n_solutions: int = 3
+) -> list[Rows]:
+    """Return several greedy selections, as mRMRe's exhaustive mRMR.ensemble.
+
+    Each starts from another of the most relevant columns and goes on greedily; a step that would make
+    a solution the same set as an earlier one takes the next best column.
+
+    Parameters
+    ----------
+    relevance : ndarray, shape (n_features,)
+        Mutual information with the target.
+    redundancy : callable
+        Column to its mutual information with every column.
+    k : int
+        Columns of a solution.
+    n_solutions : int
+        Solutions wanted.
+
+    Returns
+    -------
+    list of ndarray of int
+        In order of selection; the first solution is the classic one.
+
+    References
+    ----------
+    De Jay et al., 2013, doi:10.1093/bioinformatics/btt383.
+    """
+    starts = np.argsort(-relevance, kind="stable")[: max(n_solutions, 0)]
+    paths = [[int(start)] for start in starts]
+    running = [np.array(redundancy(int(start))) for start in starts]
+    for size in range(1, min(k, len(relevance))):
+        seen: set[frozenset[int]] = set()
+        for path, sums in zip(paths, running, strict=True):
+            score = relevance - sums / size
+            score[path] = -np.inf
+            order = [int(j) for j in np.argsort(-score, kind="stable")[: len(score) - size]]
+            best = next((j for j in order if frozenset([*path, j]) not in seen), order[0])
+            path.append(best)
+            sums += redundancy(best)
+            seen.add(frozenset(path))
+    return [np.array(path, dtype=np.intp) for path in paths]
 
 
 def _standardised(X: Floats) -> Floats:

@@ -19,7 +19,7 @@ from imrad.evaluation.bootstrap import (
     summarise_replicates,
 )
 from imrad.evaluation.calibration import bootstrap_calibration, calibration_indices, smooth_calibration
-from imrad.evaluation.clustering import cut_tree, linkage, medoids, silhouette
+from imrad.evaluation.clustering import cut_tree, kmeans, linkage, medoids, silhouette
 from imrad.evaluation.contingency import chi_square, fisher_exact, mcnemar
 from imrad.evaluation.logistic import fit_logistic
 from imrad.evaluation.multiplicity import adjust
@@ -198,6 +198,8 @@ def test_logistic(case):
         assert indices[ours] == pytest.approx(values["rms_stats"][theirs], rel=1e-5)
     # lrm bins the predictions before it ranks them; validate() does not.
     assert indices["dxy"] == pytest.approx(values["validate_mean"][0][0], rel=1e-8)
+    for ours, theirs in (("c", "C"), ("dxy", "Dxy"), ("gamma", "Gamma"), ("tau_a", "Tau-a")):
+        assert indices[ours] == pytest.approx(values["rms_stats"][theirs], abs=4e-3), theirs
     close(
         [indices["deviance"], indices["null_deviance"], indices["aic"]],
         [values[k] for k in ("deviance", "null_deviance", "AIC")],
@@ -303,6 +305,13 @@ def test_several_groups_and_correlation(case):
     close([found["low"], found["high"]], values["pearson"]["ci"], rtol=1e-8)
 
 
+def test_gamma_and_tau_by_counting_pairs():
+    # Of the nine pairs of a patient with and one without the outcome, four are concordant, three discordant.
+    found = fit_logistic(np.array([0, 0, 0, 1, 1, 1]), np.array([1.0, 2, 3, 2, 4, 1])).indices()
+    assert found["gamma"] == pytest.approx(1 / 7)
+    assert found["tau_a"] == pytest.approx(1 / 15)
+
+
 # R 4.2.2, set.seed(1); x <- rnorm(n); y <- rnorm(n) + .5 * x; cor.test(x, y, method = "spearman" | "kendall")
 SPEARMAN = {
     (1, 2, 3, 4, 5, 6): ((2, 1, 4, 3, 6, 5), 0.828571428571429, 0.0583333333333333),
@@ -391,3 +400,9 @@ def test_clusters(case):
     found, _, objective = medoids(plain, 3)
     assert sorted(found + 1) == sorted(values["pam3"]["medoids"])
     assert objective == pytest.approx(values["pam3"]["objective"][1], rel=1e-10)
+    # Loosely, as the case says: one of the two data sets has many optima.
+    means, labels, within = kmeans(x, 3, n_starts=100)
+    assert within == pytest.approx(values["kmeans3"]["tot_withinss"], rel=0.01)
+    assert within == pytest.approx(sum(((x[labels == k + 1] - means[k]) ** 2).sum() for k in range(3)), rel=1e-12)
+    if len(x) == 50:
+        assert sorted(np.bincount(labels)[1:]) == sorted(values["kmeans3"]["sizes"])

@@ -21,6 +21,7 @@ from imrad.evaluation.calibration import (
 from imrad.evaluation.discrimination import compare_concordance, concordance, harrell_c, uno_c
 from imrad.evaluation.kaplan_meier import follow_up, kaplan_meier, log_rank, pairwise_log_rank
 from imrad.evaluation.net_benefit import decision_curve_survival
+from imrad.evaluation.paired_concordance import compare_concordance_unbiased
 from imrad.evaluation.time_dependent import (
     compare_time_dependent_auc,
     survival_roc_auc,
@@ -28,6 +29,7 @@ from imrad.evaluation.time_dependent import (
     time_dependent_roc,
 )
 from imrad.survival.censoring import cox_censoring
+from imrad.survival.cox_inference import survival_interval
 from imrad.survival.coxph import CoxPH
 from imrad.survival.cutpoints import maximally_selected
 from imrad.survival.validation import validation_indices
@@ -106,6 +108,21 @@ def test_concordance(case, limit, monkeypatch):
     close(paired.covariance, expected["vcov"], rtol=1e-8)
     close(
         [paired.difference, paired.se, paired.z, paired.p], [expected[k] for k in ("diff", "se", "z", "p")], rtol=1e-8
+    )
+
+
+@cases("concordance")
+def test_unbiased_comparison_of_two_concordances(case):
+    """compareC prints shares of discordant pairs, 1 - C."""
+    time, event = outcome(case)
+    expected = case["values"]["compareC"]
+    found = compare_concordance_unbiased(time, event, column(case, "lp1"), column(case, "lp2"))
+    close(found.c, [1 - c for c in expected["est.c"].values()], rtol=1e-10)
+    assert found.difference == pytest.approx(-expected["est.diff_c"], rel=1e-10)
+    parts = [expected[f"est.{name}"] for name in ("varCxy", "cov", "cov", "varCxz")]
+    close(found.covariance, parts, rtol=1e-8)
+    close(
+        [found.se**2, found.z, found.p], [expected["est.vardiff_c"], -expected["zscore"], expected["pval"]], rtol=1e-8
     )
 
 
@@ -223,14 +240,26 @@ def test_calibration_and_brier(case):
     flat = np.full(len(time), everyone.at(values["t"])["survival"].iloc[0])
     for prediction, expected in ((flat, null), (predicted, model)):
         assert brier_survival(time, event, prediction, [values["t"]])[0] == pytest.approx(expected["Brier"], rel=1e-6)
-    found = brier_interval(time, event, predicted, values["t"])
-    close(list(found.values()), [model[k] for k in ("Brier", "se", "lower", "upper")], rtol=1e-6)
+    for prediction, expected in ((flat, null), (predicted, model)):
+        found = brier_interval(time, event, prediction, values["t"])
+        close(list(found.values()), [expected[k] for k in ("Brier", "se", "lower", "upper")], rtol=1e-6)
+    found = time_dependent_auc(time, event, -predicted, [values["t"]], definition="riskRegression").table()
+    close(
+        found[["auc", "se", "low", "high"]], [values["auc"][0][k] for k in ("AUC", "se", "lower", "upper")], rtol=1e-6
+    )
     moments = np.concatenate(([0.0], values["pec_times"]))[-len(values["pec_reference"]) :]
     flat = np.tile(everyone.at(moments)["survival"].to_numpy(), (len(time), 1))
     curve = brier_survival(time, event, flat, moments)
     close(curve, values["pec_reference"], atol=1e-9)
-    reference = values["ibs_at_max"][values["ibs_rows"].index("Reference")]
-    assert integrated_brier(curve, moments) == pytest.approx(reference, rel=1e-6)
+    # pec predicts by survfit, whose hazard shares tied events out as Efron's likelihood does.
+    _, _, x = _cox(case)
+    cox = brier_survival(
+        time, event, survival_interval(CoxPH().fit(x, (time, event)), x, (time, event), x, moments)[0], moments
+    )
+    close(cox, values["pec_cox"], rtol=1e-6, atol=1e-12)
+    found = [integrated_brier(item, moments) for item in (curve, cox)]
+    assert values["ibs_rows"] == ["Reference", "cox"]
+    close(found, values["ibs_at_max"], rtol=1e-6)
 
 
 def test_bootstrap_corrected_calibration_in_groups():

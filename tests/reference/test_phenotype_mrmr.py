@@ -10,7 +10,7 @@ from sklearn import datasets
 
 from imrad.exceptions import ConfigError
 from imrad.phenotype import MRMRSelector
-from imrad.phenotype.mrmr import _auc_correlation, _gaussian_information, _pearson
+from imrad.phenotype.mrmr import _auc_correlation, _correlations, _gaussian_information, _pearson, greedy_ensemble
 
 DATA = Path(__file__).parent / "data" / "phenotype"
 SCHEMES = {
@@ -69,6 +69,9 @@ def test_mrmre_of_r_is_reproduced(case, column, scheme, correlation):
     np.testing.assert_allclose(information, theirs["mi_target"], rtol=1e-8)
     fitted = MRMRSelector(k=30, scheme=scheme).fit(X.to_numpy(), y)
     assert [X.columns[place] for place in fitted.ranking_] == theirs["selected"]
+    several = greedy_ensemble(information, _correlations(X.to_numpy(), _gaussian_information), 10)
+    # mRMRe prints the classic solution last.
+    assert [[X.columns[place] for place in one] for one in several[::-1]] == theirs["ensemble3_first10"]
 
 
 def test_unknown_schemes_and_engines_are_refused():

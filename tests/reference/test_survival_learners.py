@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from scipy.stats import spearmanr
 
+from imrad.phenotype.mrmr import greedy_ensemble
 from imrad.survival.learners import CoxBoost, GradientBoostedCox, SuperPC, SurvivalForest, cox_scores
 from imrad.survival.screening import SurvivalMRMR
 from imrad.survival.stepwise import StepwiseAIC
@@ -107,6 +108,40 @@ def test_gradient_boosting(name):
     assert len(set(best) & set(list(values["top_influence"])[:10])) >= min(7, X.shape[1])
 
 
+@cases("gbm_cox")
+def test_first_tree_of_gradient_boosting(name):
+    """gbm's splits and node sizes exactly; its leaves' values come from an approximate Newton step."""
+    case = load("gbm_cox")[name]
+    table, y = data(case)
+    values = case["values"]
+    X = table[["age", "sex", "ph.ecog", "ph.karno", "wt.loss"] if name == "lung" else list(table.columns[10:70])]
+    trees = (
+        GradientBoostedCox(
+            n_trees=1,
+            depth=values["depth"],
+            min_leaf=values["n_minobsinnode"],
+            learning_rate=values["shrinkage"],
+        )
+        .fit(X, y)
+        .trees_
+    )
+    nodes, here, seen, reductions = values["first_tree"], [(0, 0)], 0, []
+    while here:
+        theirs, ours = here.pop()
+        node, seen = nodes[theirs], seen + 1
+        assert trees.weight[ours] == node["Weight"]
+        if node["SplitVar"] < 0:
+            assert trees.left[ours] < 0
+            assert trees.value[ours] == pytest.approx(node["Prediction"], abs=5e-4)
+            continue
+        assert trees.feature[ours] == node["SplitVar"]
+        assert trees.threshold[ours] == pytest.approx(node["SplitCodePred"], rel=1e-6)
+        reductions.append(node["ErrorReduction"])
+        here += [(node["LeftNode"], trees.left[ours]), (node["RightNode"], trees.right[ours])]
+    assert seen == len(trees.left)
+    assert len(reductions) >= 1
+
+
 @cases("rsf")
 def test_random_survival_forest(name):
     case = load("rsf")[name]
@@ -157,3 +192,7 @@ def test_mrmr_on_survival():
     np.testing.assert_allclose(found.relevance_, case["mi_target"]["mi_signed_or_raw"], rtol=1e-8)
     assert [X.columns[j] for j in found.selected_] == case["values"]["selected"]
     np.testing.assert_allclose(found.scores_[1:], np.array(case["values"]["scores"][1:], float), rtol=1e-8)
+    between = np.corrcoef(X.to_numpy().T)
+    several = greedy_ensemble(found.relevance_, lambda j: -0.5 * np.log(np.maximum(1 - between[j] ** 2, 1e-300)), 10)
+    # mRMRe prints the classic solution last.
+    assert [[X.columns[j] for j in one] for one in several[::-1]] == case["values"]["ensemble3_first10"]

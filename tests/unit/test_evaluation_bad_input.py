@@ -7,18 +7,19 @@ import pytest
 
 from imrad.evaluation.bootstrap import corrected_interval, optimism, resample_counts, resample_indices
 from imrad.evaluation.calibration import brier_interval, brier_survival, calibration_groups, calibration_indices
-from imrad.evaluation.clustering import linkage, medoids, silhouette
+from imrad.evaluation.clustering import kmeans, linkage, medoids, silhouette
 from imrad.evaluation.contingency import chi_square, fisher_exact
 from imrad.evaluation.discrimination import bootstrap_c, censoring_survival, concordance, harrell_c, uno_c
 from imrad.evaluation.kaplan_meier import follow_up, kaplan_meier, log_rank
 from imrad.evaluation.logistic import fit_logistic
 from imrad.evaluation.multiplicity import adjust
 from imrad.evaluation.net_benefit import decision_curve, decision_curve_survival, reclassification
+from imrad.evaluation.paired_concordance import compare_concordance_unbiased
 from imrad.evaluation.redundancy import correlation_matrix, find_correlation
 from imrad.evaluation.roc import auc, delong, delong_test, roc_curve, youden
-from imrad.evaluation.several_groups import correlation, kruskal_wallis
+from imrad.evaluation.several_groups import bartlett, correlation, kruskal_wallis, shapiro_wilk
 from imrad.evaluation.time_dependent import time_dependent_auc
-from imrad.evaluation.two_group import ks_two_sample, rank_sum, screen, welch
+from imrad.evaluation.two_group import ks_two_sample, rank_sum, screen, student, welch
 from imrad.exceptions import CohortError, FitError
 
 TIME, EVENT = np.array([1.0, 2, 3, 4, 5, 6]), np.array([1, 0, 1, 1, 0, 1], dtype=bool)
@@ -285,3 +286,29 @@ def test_redundancy_and_clusters():
         medoids(np.zeros((3, 3)), 4)
     with pytest.raises(CohortError):
         linkage(np.zeros((3, 2)))
+
+
+def test_tests_of_means_variances_and_normality_say_what_they_need():
+    with pytest.raises(CohortError, match="at least 3 values in all"):
+        student([1.0], [2.0, np.nan])
+    assert np.isnan(student([1.0, 1.0], [2.0, 2.0])["p"])
+    with pytest.raises(CohortError, match="at least 2 in each"):
+        bartlett([1.0, 2, 3], [0, 0, 1])
+    assert np.isnan(bartlett([1.0, 1, 2, 3], [0, 0, 1, 1])["p"])
+    with pytest.raises(CohortError, match="3 to 5000"):
+        shapiro_wilk([1.0, 1.0, 1.0])
+
+
+def test_comparisons_of_pairs_and_means_say_what_they_need():
+    with pytest.raises(CohortError, match="take 4 to 20000"):
+        compare_concordance_unbiased(TIME[:3], EVENT[:3], RISK[:3], RISK[:3])
+    with pytest.raises(CohortError, match="no two can be compared"):
+        compare_concordance_unbiased(TIME, np.zeros(6, bool), RISK, RISK)
+    same = compare_concordance_unbiased(TIME, EVENT, RISK, RISK)
+    assert (same.difference, same.p) == (0.0, 1.0)
+    with pytest.raises(CohortError, match="of 2 distinct rows"):
+        kmeans([[1.0], [2.0], [1.0]], 3)
+    with pytest.raises(CohortError, match="without missing values"):
+        kmeans([[1.0], [np.nan]], 1)
+    means, labels, within = kmeans([[1.0], [2.0], [11.0], [12.0]], 2)
+    assert (means.ravel().tolist(), labels.tolist(), within) == ([1.5, 11.5], [1, 1, 2, 2], 1.0)
