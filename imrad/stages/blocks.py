@@ -30,6 +30,9 @@ MISSING = " missing"
 CLINICAL = ("age_years", "sex", "stage", "grade")
 """Clinical columns that are used where the config names none and the cohort has them."""
 
+MOST_CLASSES = 10
+"""A text with more classes than this is looked at for names."""
+
 
 def features(data: AnnData) -> pd.DataFrame:
     """Return the raw features, patients x features."""
@@ -110,6 +113,7 @@ def clinical_block(data: AnnData, wanted: Sequence[str] | None) -> pd.DataFrame:
         elif pd.api.types.is_numeric_dtype(column.dtype):
             block[name] = column.to_numpy(dtype=float)
         else:
+            _refuse_names(name, column)
             block[name] = column.astype(object).where(column.notna(), None).to_numpy()
     return block.loc[:, [name for name in names if block[name].notna().any() and block[name].nunique() > 1]]
 
@@ -174,6 +178,18 @@ def _unlike_a_tumour(name: str) -> tuple[bool, bool]:
     parts = name.lower()
     named = any(word in parts for word in ("tumour", "tumor", "cancer", "lesion"))
     return not named, any(word in parts for word in ("ring", "rim", "peri"))
+
+
+def _refuse_names(name: str, column: pd.Series[Any]) -> None:
+    """A text that hardly two patients share names them: a model would learn each by heart."""
+    counts = column.value_counts()
+    lone = int((counts == 1).sum())
+    if len(counts) > MOST_CLASSES and 2 * lone > len(counts):
+        message = (
+            f"clinical column '{name}' has {len(counts)} classes in {int(counts.sum())} patients, {lone} of them with "
+            "a single patient; group its classes, or leave the column out"
+        )
+        raise ConfigError(message)
 
 
 def volume_block(data: AnnData, wanted: str | None) -> pd.DataFrame:

@@ -221,3 +221,19 @@ def test_stages_work_alone_on_a_users_own_cohort(done, tmp_path):
     assert result.returncode == 0, result.stderr
     models = pd.read_csv(tmp_path / "out/survival/os/models.csv")
     assert "Clinical" in set(models["model"])
+
+
+def test_a_clinical_column_of_names_is_refused(done, tmp_path):
+    import anndata
+
+    from imrad.cohort import write_cohort
+
+    data = anndata.read_h5ad(done / "runs/small/cohort.h5ad")
+    data.obs["surgeon"] = [f"Dr {number}" for number in range(data.n_obs)]
+    write_cohort(data, tmp_path / "named.h5ad")
+    config = {"name": "named", "assemble": {"cohort": "named.h5ad"}, "fuse": {"clinical": ["age_years", "surgeon"]}}
+    (tmp_path / "named.yaml").write_text(yaml.safe_dump(config))
+    result = imrad("run", "named.yaml", cwd=tmp_path)
+    assert result.returncode == 1
+    assert "'surgeon' has 60 classes in 60 patients, 60 of them with a single patient" in result.stderr
+    assert "Traceback" not in result.stderr
