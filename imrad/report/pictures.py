@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from imrad.report.tables import RunTables
 
-__all__ = ["MOST", "chosen", "outlined", "pictures"]
+__all__ = ["MOST", "chosen", "outlined", "pictures", "relevance"]
 
 MOST = 48
 """So many pictures are drawn: a sheet that a page holds, and less than a megabyte."""
@@ -36,6 +36,23 @@ def pictures(tables: RunTables) -> dict[tuple[str, str], Picture]:
         # A sheet of pictures that cannot be read costs the report its mosaic, not the rest.
         return {}
     return {key: pair for key, pair in found.items() if pair[0].ndim == 2 and pair[0].shape == pair[1].shape}
+
+
+def relevance(tables: RunTables) -> dict[tuple[str, str], tuple[Any, Any, Any]]:
+    """Return grey slice, relevance and outline of every case that a deep encoder kept, by patient and case."""
+    path = tables.run.folder / "extract" / "relevance.zip"
+    if not path.exists():
+        return {}
+    try:
+        found = {(str(row[0]), str(row[1])): tuple(map(np.asarray, row[2:])) for row in content.load(path)}
+    except (InputError, ValueError, TypeError, KeyError, IndexError):
+        # As above: pictures that cannot be read cost the report these pictures only.
+        return {}
+    return {
+        key: (three[0], three[1], three[2])
+        for key, three in found.items()
+        if len(three) == 3 and three[0].ndim == 2 and three[0].shape == three[1].shape == three[2].shape
+    }
 
 
 def chosen(quality: pd.DataFrame, kept: dict[tuple[str, str], Picture], most: int = MOST) -> pd.DataFrame:

@@ -134,13 +134,20 @@ class Nomogram:
     def formula(self) -> str:
         """Return the model as one line of text that can be calculated by hand."""
         terms = " ".join(
-            f"{'+' if c >= 0 else '-'} {abs(c):.6g} * {name}" for name, c in zip(self.names, self.coef, strict=True)
+            # Brackets keep the sign of equality of a class's name out of the sum.
+            f"{'+' if c >= 0 else '-'} {abs(c):.6g} * {f'[{name}]' if '=' in name else name}"
+            for name, c in zip(self.names, self.coef, strict=True)
         )
-        score = f"LP = {self.intercept:.6g} {terms}"
+        parts = [f"LP = {self.intercept:.6g} {terms}"]
         if self.kind == "binary":
-            return f"{score}; probability = 1 / (1 + exp(-LP))"
-        ends = "; ".join(f"{name} = exp(-{hazard:.6g} * exp(LP))" for name, hazard in self.outcomes.items())
-        return f"{score}; {ends}"
+            parts.append("probability = 1 / (1 + exp(-LP))")
+        else:
+            parts += [f"{name} = exp(-{hazard:.6g} * exp(LP))" for name, hazard in self.outcomes.items()]
+        for name in self.names:
+            # A cut or ordered predictor enters by its step, not by what was measured.
+            steps = [f"{value} where {step}" for value, step in enumerate(self.labels.get(name, []))]
+            parts += [f"{name} = {', '.join(steps)}"] if steps else []
+        return "; ".join(parts)
 
     def to_plain(self) -> dict[str, Any]:
         """Return all that a calculator needs as plain values.

@@ -56,12 +56,16 @@ def _sites(tables: RunTables) -> Findings:
     ]
 
 
+NO_LOSS = ("cases to patients", "internal hold-out")
+"""Steps that have fewer rows out than in and lose nobody: several cases of a patient, and those set aside to judge."""
+
+
 @check("IMR010", "Patients lost at a join", "合并时丢失患者")
 def _lost(tables: RunTables) -> Findings:
     table = tables.get("attrition.csv")
     if table is None:
         return None
-    lost = table["n_in"] - table["n_out"]
+    lost = (table["n_in"] - table["n_out"]).where(~table["step"].isin(NO_LOSS), 0)
     return [
         Text(
             "At the step '{step}' {before} became {after}: more than 30 % were lost, and those who remain may differ.",

@@ -27,7 +27,7 @@ def _events_per_variable(tables: RunTables) -> Findings:
         parts: Parts = {
             "endpoint": endpoint.upper(),
             "model": str(table.loc[row, "model"]),
-            "events": tables.number(path, row, "events_per_candidate", ".1f"),
+            "events": tables.number(path, row, "events_per_candidate", ".2g"),
         }
         return [
             Text(
@@ -139,8 +139,8 @@ def _horizon(tables: RunTables) -> Findings:
         days = listed(tables, path, late.index, "{days}", days=("horizon_days", ".0f"))
         return [
             Text(
-                f"{{endpoint}}: the follow-up cannot carry a value at {days.text} days ({{reason}}).",
-                f"{{endpoint}}：随访不足以支持 {days.text} 天处的估计（{{reason}}）。",
+                f"{{endpoint}}: the follow-up cannot carry a value at {days.text} days: {{reason}}.",
+                f"{{endpoint}}：随访不足以支持 {days.text} 天处的估计：{{reason}}。",
                 {"endpoint": endpoint.upper(), "reason": str(late["reason"].iloc[0]), **days.parts},
             )
         ]

@@ -92,7 +92,7 @@ def _survival(part: Section, tables: RunTables, endpoint: str, found: pd.DataFra
         found = found.merge(models[["model", "c_outer"]], on="model", how="left")
     kept = {name: column for name, column in columns.items() if name in found and found[name].notna().any()}
     text = "The frozen models on patients of another cohort; nothing was fitted there."
-    part.add(Shown(f"external_{endpoint}", f"{endpoint.upper()}.", found, kept, text))
+    part.add(Shown(f"external_{endpoint}", f"{endpoint.upper()} in the other cohort.", found, kept, text))
     calibration = _by_horizon(tables.get(f"external/{endpoint}/calibration.csv"))
     draw_panels(
         part,
@@ -119,20 +119,24 @@ def _survival(part: Section, tables: RunTables, endpoint: str, found: pd.DataFra
 
 
 def _response(part: Section, tables: RunTables, endpoint: str, found: pd.DataFrame) -> None:
-    from imrad.report.sections.responses import share_columns
+    from imrad.report.sections.responses import label, with_shares
 
+    found, shares = with_shares(found)
     columns = {"model": Column("Model"), "n": Column("n", ".0f"), "n_positive": Column("With outcome", ".0f")}
     columns |= {
         "auc": Column("AUC", ".3f"),
         "auc_low": Column("95 % low", ".3f"),
         "auc_high": Column("95 % high", ".3f"),
     }
-    columns |= {"threshold": Column("Threshold", ".3f")} | share_columns()
     columns |= {"o_over_e": Column("Observed / expected", ".2f"), "slope": Column("Calibration slope", ".2f")}
     columns |= {"reason": Column("Reason")}
     kept = {name: column for name, column in columns.items() if name in found and found[name].notna().any()}
     text = "The frozen models on patients of another cohort; nothing was fitted there."
-    part.add(Shown(f"external_{endpoint}", f"{endpoint}.", found, kept, text))
+    part.add(Shown(f"external_{endpoint}", f"{label(endpoint)} in the other cohort.", found, kept, text))
+    at = {"model": Column("Model"), "threshold": Column("Threshold", ".3f")} | shares
+    text = "Thresholds are those of training. In brackets Wilson's 95 % intervals."
+    title = f"{label(endpoint)} at the threshold in the other cohort."
+    part.add(Shown(f"external_threshold_{endpoint}", title, found, at, text))
     for name, axes, words, diagonal in (
         (
             *("calibration", ("predicted", "observed", "predicted probability", "observed share")),
@@ -147,7 +151,7 @@ def _response(part: Section, tables: RunTables, endpoint: str, found: pd.DataFra
     ):
         table = tables.get(f"external/{endpoint}/{name}.csv")
         if table is not None:
-            title, text = f"{endpoint}: {words[0]}", words[1]
+            title, text = f"{label(endpoint)}: {words[0]}", words[1]
             table = table.assign(cohort="the other cohort")
             draw_panels(part, table, axes, (f"applied_{name}_{endpoint}", title, text), diagonal=diagonal)
 

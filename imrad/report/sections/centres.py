@@ -16,6 +16,8 @@ from imrad.report.tables import RunTables
 __all__ = ["add_centres", "draw_panels"]
 
 COLUMNS_OF_PANELS = 3
+SIZES = {1: (4.4, 3.5), 2: (5.8, 2.8), 3: (6.6, 2.35)}
+"""Inches: the width of a drawing of so many panels side by side, and the height of a row of them."""
 
 
 def add_centres(part: Section, tables: RunTables) -> None:
@@ -27,29 +29,34 @@ def add_centres(part: Section, tables: RunTables) -> None:
 
 
 def _responses(part: Section, tables: RunTables, endpoint: str) -> None:
-    from imrad.report.sections.responses import share_columns
+    from imrad.report.sections.responses import label, with_shares
 
     table = tables.response(endpoint, "external")
     if table is None:
         return
-    part.head("{endpoint}", endpoint=endpoint)
+    part.head("{endpoint}", endpoint=label(endpoint))
+    table, shares = with_shares(table)
     columns = {"cohort": Column("Centre"), "model": Column("Model"), "n": Column("n", ".0f")}
     columns |= {"n_positive": Column("With outcome", ".0f"), "n_out_of_distribution": Column("Unlike training", ".0f")}
-    columns |= {"auc": Column("AUC", ".3f"), "auc_low": Column("low", ".3f"), "auc_high": Column("high", ".3f")}
-    columns |= {"threshold": Column("Threshold", ".3f")} | share_columns()
+    columns |= {"auc": Column("AUC", ".3f")}
+    columns |= {"auc_low": Column("95 % low", ".3f"), "auc_high": Column("95 % high", ".3f")}
     columns |= {"o_over_e": Column("Observed / expected", ".2f"), "slope": Column("Calibration slope", ".2f")}
     columns |= {"ks": Column("KS", ".3f"), "ks_p": Column("p", "p"), "reason": Column("Reason")}
-    kept = {name: column for name, column in columns.items() if name in table}
     text = (
-        "The final models, fitted to all training patients, on patients who were in no fit; thresholds are those of "
-        "training. DeLong's interval of the AUC, Wilson's of the shares."
+        "The final models, fitted to all training patients, on patients who were in no fit. DeLong's interval of the "
+        "AUC."
     )
-    part.add(Shown(f"centres_{endpoint}", f"Other patients, {endpoint}.", table, kept, text))
+    name = label(endpoint)
+    part.add(Shown(f"centres_{endpoint}", f"Other patients, {name}.", table, _filled(columns, table), text))
+    columns = {"cohort": Column("Centre"), "model": Column("Model"), "threshold": Column("Threshold", ".3f")} | shares
+    text = "Thresholds are those of training. In brackets Wilson's 95 % intervals."
+    kept = _filled(columns, table)
+    part.add(Shown(f"centres_threshold_{endpoint}", f"Other patients at the threshold, {name}.", table, kept, text))
     draw_panels(
         part,
         tables.response(endpoint, "external_roc"),
         ("false_positive_share", "sensitivity", "1 - specificity", "sensitivity"),
-        (f"centres_roc_{endpoint}", f"ROC curves for {endpoint}, centre by centre.", "Dotted: chance."),
+        (f"centres_roc_{endpoint}", f"ROC curves for {name}, centre by centre.", "Dotted: chance."),
         diagonal=True,
     )
     draw_panels(
@@ -58,7 +65,7 @@ def _responses(part: Section, tables: RunTables, endpoint: str) -> None:
         ("predicted", "observed", "predicted probability", "observed share"),
         (
             f"centres_calibration_{endpoint}",
-            f"Calibration for {endpoint}, centre by centre.",
+            f"Calibration for {name}, centre by centre.",
             "Smoothed by lowess; centres with fewer than ten patients of a class are left out.",
         ),
         diagonal=True,
@@ -68,14 +75,14 @@ def _responses(part: Section, tables: RunTables, endpoint: str) -> None:
         part,
         benefit,
         ("threshold", "net_benefit", "threshold probability", "net benefit"),
-        (f"centres_decision_{endpoint}", f"Decision curves for {endpoint}, centre by centre.", "Grey: all positive."),
+        (f"centres_decision_{endpoint}", f"Decision curves for {name}, centre by centre.", "Grey: all positive."),
         diagonal=False,
     )
     pairs = tables.response(endpoint, "external_pairs")
     if pairs is not None:
         columns = {"cohort": Column("Centre"), "model": Column("Model"), "reference": Column("Against")}
-        columns |= {"difference": Column("Difference", "+.3f"), "low": Column("low", "+.3f")}
-        columns |= {"high": Column("high", "+.3f"), "p": Column("p", "p")}
+        columns |= {"difference": Column("Difference", "+.3f"), "low": Column("95 % low", "+.3f")}
+        columns |= {"high": Column("95 % high", "+.3f"), "p": Column("p", "p")}
         text = "DeLong's paired test, which is allowed here because neither model was fitted to these patients."
         part.add(Shown(f"centres_pairs_{endpoint}", "Differences in AUC.", pairs, columns, text, collapsed=True))
 
@@ -96,7 +103,18 @@ def draw_panels(
     draw = _panels(cohorts, rows, axes_, diagonal=diagonal)
     name, title, text = words
     alt = f"{len(cohorts)} cohorts: {', '.join(cohorts)}"
-    part.add(Display(name, title, text, table, draw, alt, width=6.6, height=0.5 + 2.35 * rows))
+    across = min(len(cohorts), COLUMNS_OF_PANELS)
+    width, height = SIZES[across]
+    part.add(Display(name, title, text, table, draw, alt, width=width, height=0.6 + height * rows))
+
+
+def _filled(columns: dict[str, Column], table: pd.DataFrame) -> dict[str, Column]:
+    """Return the columns that the table has and that say something in some row."""
+    return {
+        name: column
+        for name, column in columns.items()
+        if name in table and table[name].notna().any() and not table[name].astype(str).eq("").all()
+    }
 
 
 def _panels(
@@ -127,7 +145,7 @@ def _panels(
             axes.set_ylabel(y_label if place % n_columns == 0 else "", fontsize=7.5)
         for axes in grid[len(cohorts) :]:
             axes.set_axis_off()
-        figure.legend(loc="outside upper left", ncols=4, fontsize=7.5)
+        figure.legend(loc="outside upper left", ncols=4 if n_columns > 1 else 3, fontsize=7.5)
 
     return draw
 
@@ -138,12 +156,12 @@ def _survival(part: Section, tables: RunTables, endpoint: str) -> None:
         return
     columns = {"cohort": Column("Centre"), "model": Column("Model"), "n": Column("n", ".0f")}
     columns |= {"n_events": Column("Events", ".0f"), "n_out_of_distribution": Column("Unlike training", ".0f")}
-    columns |= {"c": Column("C", ".3f"), "c_low": Column("low", ".3f"), "c_high": Column("high", ".3f")}
+    columns |= {"c": Column("C", ".3f"), "c_low": Column("95 % low", ".3f"), "c_high": Column("95 % high", ".3f")}
     columns |= {"o_over_e": Column("Observed / expected", ".2f"), "slope": Column("Calibration slope", ".2f")}
     columns |= {
         name: Column(name.replace("_", " ").upper(), ".3f") for name in map(str, table) if name.startswith("auc_")
     }
     columns["reason"] = Column("Reason")
-    kept = {name: column for name, column in columns.items() if name in table}
+    kept = _filled(columns, table)
     text = "The final models, fitted to all training patients, on patients who were in no fit."
     part.add(Shown(f"centres_{endpoint}", f"Other patients, {endpoint.upper()}.", table, kept, text))

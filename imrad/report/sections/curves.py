@@ -8,12 +8,13 @@ from matplotlib.figure import Figure
 
 from imrad.report.displays import COLOURS, MARKERS, STYLES, Display
 from imrad.report.page import Column, Section, Shown, Text
+from imrad.report.sections.kaplan_meier import MONTH, draw_groups, ticks_up_to
 from imrad.report.sections.names import TITLES
 from imrad.report.tables import RunTables
 
 __all__ = ["section"]
 
-MONTH, YEAR = 30.4375, 365.25
+YEAR = 365.25
 PANELS = ("Clinical", "ImRad", "Rad", "Clinical+ImRad")
 
 
@@ -58,47 +59,9 @@ def _kaplan_meier(part: Section, tables: RunTables, endpoint: str) -> None:
     def draw(figure: Figure, table: pd.DataFrame) -> None:
         axes, below = figure.subplots(2, 1, sharex=True, height_ratios=[5, 1.1])
         last = float(table["time"].max()) / MONTH
-        ticks = [tick for tick in np.arange(0, last + 1e-9, _step(last))]
-        for place, (group, part_) in enumerate(table.groupby("group", sort=False)):
-            months = np.array([0.0, *(part_["time"] / MONTH)])
-            colour = COLOURS[place % 8]
-            axes.step(
-                months,
-                [1.0, *part_["survival"]],
-                where="post",
-                color=colour,
-                ls=STYLES[place % 8],
-                label=f"{group} risk",
-            )
-            axes.fill_between(
-                months, [1.0, *part_["low"]], [1.0, *part_["high"]], step="post", color=colour, alpha=0.14, lw=0
-            )
-            lost = part_[part_["n_censored"] > 0]
-            axes.plot(lost["time"] / MONTH, lost["survival"], "|", color=colour, ms=5, mew=0.9)
-            for tick in ticks:
-                later = part_[part_["time"] / MONTH >= tick]
-                n = int(later["n_risk"].iloc[0]) if len(later) else 0
-                below.text(tick, -place, str(n), ha="center", va="center", fontsize=7.5, color=colour)
-            below.text(
-                -0.03,
-                -place,
-                str(group),
-                ha="right",
-                va="center",
-                fontsize=7.5,
-                color=colour,
-                transform=below.get_yaxis_transform(),
-            )
+        draw_groups(axes, below, table, ticks_up_to(last))
         axes.set(ylabel=f"{endpoint.upper()} probability", ylim=(0, 1.03), xlim=(0, last * 1.02))
         axes.legend(loc="upper right")
-        axes.tick_params(labelbottom=True)
-        axes.set_xticks(ticks)
-        axes.set_xlabel("months")
-        below.set_ylim(-table["group"].nunique() + 0.4, 0.9)
-        below.set_title("at risk", fontsize=7.5)
-        below.set_yticks([])
-        below.tick_params(length=0, labelbottom=False)
-        below.spines[:].set_visible(False)
 
     text = "Test patients of the first repeat. Ticks are censored patients, bands pointwise 95 % intervals."
     part.add(
@@ -117,10 +80,6 @@ def _kaplan_meier(part: Section, tables: RunTables, endpoint: str) -> None:
 def _years(days: float) -> str:
     years = round(days / YEAR, 1)
     return "1 year" if years == 1 else f"{years:g} years"
-
-
-def _step(last: float) -> float:
-    return next((step for step in (3, 6, 12, 24, 36, 48, 60) if last / step <= 8), 120)
 
 
 def _horizons(part: Section, tables: RunTables, endpoint: str) -> None:

@@ -142,7 +142,7 @@ def _cases(part: Section, endpoint: str, model: str, rows: pd.DataFrame, slices:
         grid = figure.add_gridspec(len(heights), 2, height_ratios=heights)
         y = np.arange(len(order))[::-1]
         first: Any = None
-        reach = 1.5 * max(float(frame["contribution"].abs().max()), 1e-9)
+        reach = 1.7 * max(float(frame["contribution"].abs().max()), 1e-9)
         for place, label in enumerate(CASES):
             if seen:
                 above = figure.add_subplot(grid[0, place])
@@ -155,7 +155,8 @@ def _cases(part: Section, endpoint: str, model: str, rows: pd.DataFrame, slices:
             axes.barh(y, share, color=[COLOURS[1] if value > 0 else COLOURS[0] for value in share], height=0.6)
             for at, size, value in zip(y, share, own["value"].astype(float), strict=True):
                 side, shift = ("left", 3) if size >= 0 else ("right", -3)
-                text = "" if np.isnan(value) else f"{value:.3g}"
+                # A score of a naive Bayes model may be 1e-11: its order of magnitude says nothing here.
+                text = "" if np.isnan(value) else "< 0.001" if 0 < value < 0.001 else f"{value:.3g}"
                 axes.annotate(
                     text, (size, at), xytext=(shift, 0), textcoords="offset points", ha=side, va="center", fontsize=7
                 )

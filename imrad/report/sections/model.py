@@ -345,5 +345,7 @@ def _scale(axes: Any, place: int, name: str, rows: pd.DataFrame) -> None:
     last = -np.inf
     for value, label in sorted(zip(x, rows["label"], strict=True)):
         if value - last >= 0.012 * span * max(len(str(label)), 2):
-            axes.text(value, place + 0.1, str(label), ha="center", va="top", fontsize=6.5)
+            # Words at an end of the axis stay within it, else they run into the predictor's name.
+            ends = {x.min(): "left", x.max(): "right"} if len(str(label)) > 5 else {}
+            axes.text(value, place + 0.1, str(label), ha=ends.get(value, "center"), va="top", fontsize=6.5)
             last = value

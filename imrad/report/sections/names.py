@@ -17,7 +17,7 @@ TITLES: dict[str, tuple[str, str]] = {
     "studies": ("As studies print it", "文献常见图表"),
     "subgroups": ("Subgroups", "亚组"),
     "robustness": ("Robustness", "稳健性"),
-    "response": ("Response", "疗效"),
+    "response": ("Binary endpoints", "二分类终点"),
     "external": ("External cohort", "外部队列"),
     "checklists": ("Checks and checklists", "检查与清单"),
     "methods": ("Methods", "方法"),

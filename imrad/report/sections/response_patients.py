@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -15,7 +13,6 @@ from imrad.report.tables import RunTables
 __all__ = ["add_patients", "add_tables"]
 
 TERMS = 12
-PAIR = ("patient", "outcome", "model", "probability", "positive", "distance", "n_columns")
 
 
 def add_tables(part: Section, tables: RunTables, endpoint: str) -> None:
@@ -23,8 +20,11 @@ def add_tables(part: Section, tables: RunTables, endpoint: str) -> None:
     agreement = tables.get("cohort/agreement.csv")
     if agreement is not None:
         columns = {"variable": Column("Variable"), "measure": Column("Measure"), "n": Column("n", "d")}
-        columns |= {"value": Column("Value", ".3f"), "low": Column("low", ".3f"), "high": Column("high", ".3f")}
+        columns |= {"value": Column("Value", ".3f"), "low": Column("95 % low", ".3f")}
+        columns["high"] = Column("95 % high", ".3f")
         columns["share_equal"] = Column("Equal", "share")
+        # A large-sample interval may end beyond what a coefficient of agreement can be.
+        agreement = agreement.assign(high=agreement["high"].clip(upper=1.0))
         part.add(Shown(f"agreement_{endpoint}", "Agreement of two readers.", agreement, columns))
     funnel = tables.response(endpoint, "funnel")
     if funnel is not None:
@@ -44,8 +44,8 @@ def add_tables(part: Section, tables: RunTables, endpoint: str) -> None:
             "test": Column("Test"),
             "p": Column("p", "p"),
             "or": Column("Odds ratio", ".3f"),
-            "or_low": Column("low", ".3f"),
-            "or_high": Column("high", ".3f"),
+            "or_low": Column("95 % low", ".3f"),
+            "or_high": Column("95 % high", ".3f"),
             "auc": Column("AUC", ".3f"),
         }
         rows = univariable[univariable["block"] == "Clinical"].reset_index(drop=True)
@@ -56,45 +56,34 @@ def add_tables(part: Section, tables: RunTables, endpoint: str) -> None:
     multivariable = tables.response(endpoint, "multivariable")
     if multivariable is not None:
         columns = {"model": Column("Model"), "feature": Column("Column"), "cut": Column("Cut at", ".4g")}
-        columns |= {"or": Column("Odds ratio", ".3f"), "or_low": Column("low", ".3f"), "or_high": Column("high", ".3f")}
+        columns |= {"or": Column("Odds ratio", ".3f"), "or_low": Column("95 % low", ".3f")}
+        columns["or_high"] = Column("95 % high", ".3f")
         columns |= {"p": Column("p", "p"), "inclusion": Column("In folds", "share"), "note": Column("Note")}
-        text = "Logistic regressions on all patients. A column that is cut is 1 above its cut-point."
-        part.add(Shown(f"multivariable_{endpoint}", "Clinical columns together.", multivariable, columns, text))
+        text = (
+            "Logistic regressions on all patients. Odds ratios per unit of a number, per year or millimetre; a column "
+            "that is cut is 1 above its cut-point."
+        )
+        rows = _of_clinical(multivariable, univariable)
+        part.add(Shown(f"multivariable_{endpoint}", "Clinical columns together.", rows, columns, text))
 
 
 def add_patients(part: Section, tables: RunTables, endpoint: str) -> None:
-    """Add contributions, subgroups and the two matched patients."""
+    """Add contributions and subgroups."""
     explanations = tables.response(endpoint, "explanations")
     if explanations is not None:
         for kind, rows in explanations.groupby("kind", sort=False):
             model = _fullest(tables, endpoint, rows)
             part.add(_contributions(endpoint, model, str(kind), rows[rows["model"] == model]))
     _subgroups(part, tables, endpoint)
-    pair = tables.response(endpoint, "matched_pair")
-    if pair is None or len(pair) < 2:
-        return
-    rows = pair.set_axis(["first", "second"], axis=0)
-    order = [name for name in pair.columns if name not in ("patient", "model")]
-    shown = pd.DataFrame({"variable": [name.replace("_", " ") for name in order]})
-    for name in ("first", "second"):
-        shown[name] = [_cell(rows.loc[name, column]) for column in order]
-    text = (
-        "Two patients, alike in the clinical columns and unlike in outcome; probabilities are those of the outer fold. "
-        "Distance is Gower's over the clinical columns."
-    )
-    names = [str(name) for name in pair["patient"]]
-    head = pd.DataFrame({"patient": names})
-    columns = {"variable": Column("Variable"), "first": Column("First"), "second": Column("Second")}
-    part.add(Shown(f"matched_pair_{endpoint}", "Two matched patients.", shown, columns, text))
-    part.add(Shown(f"matched_names_{endpoint}", "Who they are.", head, {"patient": Column("Patient")}, collapsed=True))
 
 
-def _cell(value: Any) -> str:
-    if isinstance(value, bool | np.bool_):
-        return "yes" if value else "no"
-    if isinstance(value, float | int | np.number):
-        return "–" if value != value else f"{float(value):.4g}"
-    return str(value)
+def _of_clinical(table: pd.DataFrame, univariable: pd.DataFrame | None) -> pd.DataFrame:
+    """Return the rows of clinical columns; all rows where none is known."""
+    if univariable is None:
+        return table
+    known = set(univariable.loc[univariable["block"] == "Clinical", "feature"].astype(str))
+    inside = [str(name) in known or str(name).partition("=")[0] in known for name in table["feature"]]
+    return table[inside].reset_index(drop=True) if any(inside) else table
 
 
 def _fullest(tables: RunTables, endpoint: str, rows: pd.DataFrame) -> str:
@@ -151,9 +140,19 @@ def _subgroups(part: Section, tables: RunTables, endpoint: str) -> None:
         "level": Column("Level"),
         "n": Column("n", "d"),
     }
-    columns |= {"n_positive": Column("With outcome", "d"), "auc": Column("AUC", ".3f"), "auc_low": Column("low", ".3f")}
-    columns |= {"auc_high": Column("high", ".3f"), "accuracy": Column("Accuracy", ".3f")}
-    text = "AUC of the first repeat's test predictions, with DeLong's interval."
+    columns |= {"n_positive": Column("With outcome", "d"), "auc": Column("AUC", ".3f")}
+    columns |= {
+        "auc_low": Column("95 % low", ".3f"),
+        "auc_high": Column("95 % high", ".3f"),
+        "accuracy": Column("Accuracy", ".3f"),
+    }
+    # Where every patient with the outcome ranks above all without it, DeLong's interval has no width: it is none.
+    exact = table["auc_low"] >= table["auc_high"]
+    table = table.assign(**{name: table[name].mask(exact) for name in ("auc_low", "auc_high")})
+    rows = rows.assign(
+        **{name: rows[name].mask(rows["auc_low"] >= rows["auc_high"]) for name in ("auc_low", "auc_high")}
+    )
+    text = "AUC of the first repeat's test predictions, with DeLong's interval; an AUC of 0 or 1 has none."
     part.add(Shown(f"response_subgroups_{endpoint}", "By subgroup.", table, columns, text, collapsed=True))
     if not len(rows):
         return
@@ -162,7 +161,9 @@ def _subgroups(part: Section, tables: RunTables, endpoint: str) -> None:
         axes = figure.subplots()
         y = np.arange(len(frame))[::-1]
         axes.hlines(y, frame["auc_low"].clip(0, 1), frame["auc_high"].clip(0, 1), color=COLOURS[0], lw=1.4)
-        axes.scatter(frame["auc"], y, s=10 + frame["n"].astype(float).clip(upper=80), color=COLOURS[0], zorder=3)
+        axes.scatter(
+            frame["auc"], y, s=10 + frame["n"].astype(float).clip(upper=80), color=COLOURS[0], zorder=3, clip_on=False
+        )
         axes.axvline(0.5, color="#525a64", lw=0.7, ls=":")
         labels = [f"{r.subgroup} {r.level} ({int(r.n_positive)}/{int(r.n)})" for r in frame.itertuples()]  # type: ignore[arg-type]
         axes.set_yticks(y, [label[:44] for label in labels], fontsize=7.5)
@@ -172,7 +173,7 @@ def _subgroups(part: Section, tables: RunTables, endpoint: str) -> None:
         Display(
             f"response_subgroup_forest_{endpoint}",
             f"{model} by subgroup.",
-            "Points grow with patients; few patients say little.",
+            "Points grow with patients; few patients say little, and a point without a line has no interval.",
             rows,
             draw,
             f"AUC of {len(rows)} subgroups from {rows['auc'].min():.2f} to {rows['auc'].max():.2f}",

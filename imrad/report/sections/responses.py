@@ -10,13 +10,14 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from imrad.report.displays import COLOURS, MARKERS, STYLES, Display
-from imrad.report.page import Calculator, Column, Section, Shown, Text
+from imrad.report.page import Calculator, Column, Number, Section, Shown, Text
 from imrad.report.sections import response_patients
+from imrad.report.sections.matched_pair import add_pair
 from imrad.report.sections.model import drawn_nomogram, ready_nomogram
 from imrad.report.sections.names import TITLES
 from imrad.report.tables import RunTables
 
-__all__ = ["section", "tell_verdict"]
+__all__ = ["label", "section", "tell_verdict", "with_shares"]
 
 SENTENCES = {
     "adds": ("{endpoint}: {model} predicts better than {reference}.", "{endpoint}：{model} 的预测优于 {reference}。"),
@@ -26,6 +27,7 @@ SENTENCES = {
         "{endpoint}：未能证明 {model} 的预测优于 {reference}。",
     ),
 }
+CHANCE = 0.5
 SHARES = ("sensitivity", "specificity", "ppv", "npv", "accuracy")
 
 
@@ -39,18 +41,19 @@ def tell_verdict(part: Section, tables: RunTables, endpoint: str) -> None:
     if row["status"] not in SENTENCES:
         why = str(row["sentence"]).partition(": ")[2] or str(row["sentence"])
         english, chinese = "{endpoint}: the question is not answered. {why}", "{endpoint}：本次运行未能回答。{why}"
-        part.say(english, chinese, kind="lead", endpoint=endpoint, why=why)
+        part.say(english, chinese, kind="lead", endpoint=label(endpoint), why=why)
         return
     english, chinese = SENTENCES[str(row["status"])]
+    words: dict[str, Number | str] = {"model": str(row["model"]), "reference": str(row["reference"])}
+    own = _own_areas(tables, endpoint, words)
     part.say(
-        english + " In the outer folds, AUC of {model} minus {reference} is {gap} (95 % interval {low} to {high}, p "
-        "{p}); {n} patients, {positive} with the outcome, {folds} outer folds.",
-        chinese + "外层折中两者 AUC 之差为 {gap}（95 % 区间 {low} 至 {high}，p {p}）；{n} 例患者，其中 {positive} "
+        english + own[0] + " The difference is {gap} (95 % interval {low} to {high}, p {p}). {n} patients, {positive} "
+        "with the outcome, {folds} outer folds.",
+        chinese + own[1] + "两者 AUC 之差为 {gap}（95 % 区间 {low} 至 {high}，p {p}）。{n} 例患者，其中 {positive} "
         "例有该结局，{folds} 个外层折。",
         kind="lead",
-        endpoint=endpoint,
-        model=str(row["model"]),
-        reference=str(row["reference"]),
+        endpoint=label(endpoint),
+        **words,
         gap=tables.number(path, 0, "auc_difference", "+.3f"),
         low=tables.number(path, 0, "auc_low", "+.3f"),
         high=tables.number(path, 0, "auc_high", "+.3f"),
@@ -59,6 +62,53 @@ def tell_verdict(part: Section, tables: RunTables, endpoint: str) -> None:
         positive=tables.number(path, 0, "n_positive", "d"),
         folds=tables.number(path, 0, "n_folds", "d"),
     )
+    _against_chance(part, tables, endpoint, str(row["model"]))
+
+
+def _own_areas(tables: RunTables, endpoint: str, words: dict[str, Number | str]) -> tuple[str, str]:
+    """Return a sentence with the AUC of both models of the question, and put its numbers among the words."""
+    models, path = tables.response(endpoint, "models"), f"response/{endpoint}/models.csv"
+    for name, key in (("model", "a"), ("reference", "b")):
+        if models is None or not (models["model"] == words[name]).any():
+            return "", ""
+        rows = models.index[models["model"] == words[name]]
+        for column in ("auc_outer", "auc_outer_low", "auc_outer_high"):
+            words[key + column[9:]] = tables.number(path, rows[0], column, ".3f")
+    return (
+        " In the outer folds the AUC is {a} for {model} ({a_low} to {a_high}) and {b} for {reference} ({b_low} to "
+        "{b_high}), where 0.5 is chance.",
+        "外层折中 {model} 的 AUC 为 {a}（{a_low} 至 {a_high}），{reference} 为 {b}（{b_low} 至 {b_high}）；"
+        "0.5 为随机水平。",
+    )
+
+
+def _against_chance(part: Section, tables: RunTables, endpoint: str, model: str) -> None:
+    models = tables.response(endpoint, "models")
+    fitted = None if models is None else models[models["auc_outer"].notna()]
+    if fitted is None or not len(fitted):
+        return
+    if (fitted["auc_outer_low"] <= CHANCE).all():
+        part.say(
+            "{endpoint}: no model is shown to do better than chance; every interval of an outer-fold AUC reaches down "
+            "to 0.5.",
+            "{endpoint}：没有模型被证明优于随机；各模型外层折 AUC 的区间均达到 0.5。",
+            kind="warning",
+            endpoint=label(endpoint),
+        )
+    elif (fitted.loc[fitted["model"] == model, "auc_outer_low"] <= CHANCE).any():
+        part.say(
+            "{endpoint}: {model} is not shown to do better than chance.",
+            "{endpoint}：未能证明 {model} 优于随机。",
+            kind="warning",
+            endpoint=label(endpoint),
+            model=model,
+        )
+
+
+def label(endpoint: str) -> str:
+    """Return how a binary endpoint is called in sentences and headings: ``pcr`` is PCR, ``response`` Response."""
+    words = endpoint.replace("_", " ")
+    return words.upper() if len(words) <= 4 else words[:1].upper() + words[1:]
 
 
 def section(tables: RunTables) -> Section:
@@ -68,7 +118,7 @@ def section(tables: RunTables) -> Section:
         models = tables.response(endpoint, "models")
         if models is None:
             continue
-        part.head("{endpoint}", endpoint=endpoint)
+        part.head("{endpoint}", endpoint=label(endpoint))
         _models(part, endpoint, models)
         _roc(part, tables, endpoint)
         _scores(part, tables, endpoint)
@@ -78,6 +128,7 @@ def section(tables: RunTables) -> Section:
         response_patients.add_tables(part, tables, endpoint)
         _nomogram(part, tables, endpoint)
         response_patients.add_patients(part, tables, endpoint)
+        add_pair(part, tables, endpoint)
     return part
 
 
@@ -98,12 +149,13 @@ def _models(part: Section, endpoint: str, models: pd.DataFrame) -> None:
         "auc_apparent": Column("Apparent AUC", ".3f"),
         "auc_bootstrap": Column("Bootstrap-corrected", ".3f"),
         "auc_outer": Column("Outer-fold AUC", ".3f"),
-        "auc_outer_low": Column("low", ".3f"),
-        "auc_outer_high": Column("high", ".3f"),
+        "auc_outer_low": Column("95 % low", ".3f"),
+        "auc_outer_high": Column("95 % high", ".3f"),
         "brier_outer": Column("Brier", ".3f"),
         "n_selected": Column("Terms", ".0f"),
-        "reason": Column("Reason"),
     }
+    if "reason" in models and models["reason"].fillna("").astype(str).ne("").any():
+        columns["reason"] = Column("Reason")
     text = (
         "Only the outer-fold value carries the verdict: a model always looks better on its own patients. Models with "
         "ImRad and forests are too dear to bootstrap."
@@ -118,10 +170,19 @@ def _models(part: Section, endpoint: str, models: pd.DataFrame) -> None:
         y = np.arange(len(table))[::-1]
         axes.hlines(y, table["auc_outer_low"], table["auc_outer_high"], color=COLOURS[0], lw=1.6)
         marks = (("auc_outer", "outer folds", 0), ("auc_bootstrap", "bootstrap-corrected", 2))
-        for name, label, place in (*marks, ("auc_apparent", "apparent", 4)):
+        for name, words, place in (*marks, ("auc_apparent", "apparent", 4)):
             colour = COLOURS[(0, 0, 2, 0, 1)[place]]
             filled = colour if name == "auc_outer" else "none"
-            axes.scatter(table[name], y, s=30, marker=MARKERS[place], facecolors=filled, edgecolors=colour, label=label)
+            axes.scatter(
+                table[name],
+                y,
+                s=30,
+                marker=MARKERS[place],
+                facecolors=filled,
+                edgecolors=colour,
+                label=words,
+                clip_on=False,
+            )
         axes.axvline(0.5, color="#525a64", lw=0.7, ls=":")
         axes.set_yticks(y, list(table["model"]))
         axes.set(xlabel="AUC", xlim=(0, 1), ylim=(-0.6, len(table) - 0.4))
@@ -133,7 +194,7 @@ def _models(part: Section, endpoint: str, models: pd.DataFrame) -> None:
     part.add(
         Display(
             f"response_forest_{endpoint}",
-            f"AUC for {endpoint}.",
+            f"AUC for {label(endpoint)}.",
             "Dotted: chance. The distance from apparent to outer folds is the optimism.",
             fitted[keep],
             draw,
@@ -162,7 +223,9 @@ def _roc(part: Section, tables: RunTables, endpoint: str) -> None:
     text = "Test patients of the outer folds, first repeat, pooled: folds may differ in level, so the area can too."
     n = rows["model"].nunique()
     part.add(
-        Display(f"roc_{endpoint}", f"ROC curves for {endpoint}.", text, rows, draw, f"ROC of {n} models", 4.6, 4.4)
+        Display(
+            f"roc_{endpoint}", f"ROC curves for {label(endpoint)}.", text, rows, draw, f"ROC of {n} models", 4.6, 4.4
+        )
     )
 
 
@@ -177,12 +240,12 @@ def _scores(part: Section, tables: RunTables, endpoint: str) -> None:
         axes = figure.subplots()
         for place, (outcome, own) in enumerate(table.groupby("outcome", sort=False)):
             share = own["count"] / max(float(own["count"].sum()), 1.0)
-            label = "with the outcome" if outcome == 1 else "without it"
+            words = "with the outcome" if outcome == 1 else "without it"
             edges = [*own["low"], own["high"].iloc[-1]]
             axes.stairs(share, edges, color=COLOURS[place], fill=True, alpha=0.25)
-            axes.stairs(share, edges, color=COLOURS[place], ls=STYLES[place], label=label)
+            axes.stairs(share, edges, color=COLOURS[place], ls=STYLES[place], label=words)
         axes.set(xlabel="predicted probability", ylabel="share of patients", xlim=(0, 1))
-        axes.legend(loc="upper right")
+        figure.legend(loc="outside upper left", ncols=2, fontsize=7.5)
 
     text = "Probabilities of the outer folds' test patients."
     alt = f"Probabilities by {name} of patients with and without the outcome"
@@ -201,14 +264,18 @@ def _scores(part: Section, tables: RunTables, endpoint: str) -> None:
         )
 
 
-def share_columns() -> dict[str, Column]:
-    """Return the columns of shares at a threshold, each with its interval."""
-    columns: dict[str, Column] = {}
+def with_shares(table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Column]]:
+    """Return a table with each share at a threshold and its interval in one cell, and the columns to show."""
+    table, columns = table.copy(), {}
     for name in SHARES:
+        if name not in table:
+            continue
+        triples = zip(table[name], table[f"{name}_low"], table[f"{name}_high"], strict=True)
+        cells = [f"{100 * a:.0f} % ({100 * b:.0f}–{100 * c:.0f})" if a == a else "–" for a, b, c in triples]
+        table[f"{name}_with_interval"] = cells
         heading = name.upper() if name in ("ppv", "npv") else name.capitalize()
-        columns |= {name: Column(heading, ".3f"), f"{name}_low": Column("low", ".3f")}
-        columns[f"{name}_high"] = Column("high", ".3f")
-    return columns
+        columns[f"{name}_with_interval"] = Column(heading, "share")
+    return table, columns
 
 
 def _operating(part: Section, tables: RunTables, endpoint: str) -> None:
@@ -219,9 +286,10 @@ def _operating(part: Section, tables: RunTables, endpoint: str) -> None:
     columns |= {name: Column(name.upper(), "d") for name in ("tp", "fp", "tn", "fn")}
     text = (
         "At Youden's cut-point of the training part: of each outer fold (outer, so there is no one threshold), or of "
-        "all patients judged on themselves (apparent). Wilson intervals."
+        "all patients judged on themselves (apparent). In brackets Wilson's 95 % intervals."
     )
-    part.add(Shown(f"operating_{endpoint}", "Confusion at the threshold.", table, columns | share_columns(), text))
+    table, shares = with_shares(table)
+    part.add(Shown(f"operating_{endpoint}", "Confusion at the threshold.", table, columns | shares, text))
 
 
 def _calibration(part: Section, tables: RunTables, endpoint: str) -> None:
@@ -278,7 +346,8 @@ def _decision(part: Section, tables: RunTables, endpoint: str) -> None:
 
 def _nomogram(part: Section, tables: RunTables, endpoint: str) -> None:
     models = tables.json(f"response/{endpoint}/nomogram.json") or {}
-    ready = {str(name): ready_nomogram(plain) for name, plain in models.items()}
+    models = {str(name): _with_named_outcome(plain, endpoint) for name, plain in models.items()}
+    ready = {name: ready_nomogram(plain) for name, plain in models.items()}
     order = [name for name in ready if 0 < len(ready[name]["predictors"]) <= 30]
     if not order:
         return
@@ -288,10 +357,19 @@ def _nomogram(part: Section, tables: RunTables, endpoint: str) -> None:
     text = "Read each value's points upwards, add them, and read the probability below the total."
     part.add(replace(shown, name=f"response_nomogram_{endpoint}", caption=text))
     part.add(
-        Calculator(f"response_calculator_{endpoint}", f"Calculator, {endpoint}", {key: ready[key] for key in order})
+        Calculator(
+            f"response_calculator_{endpoint}", f"Calculator, {label(endpoint)}", {key: ready[key] for key in order}
+        )
     )
     part.say(
         "The calculator is the final model of all patients, for research only; a score is that of the kept model.",
         "计算器为全体患者拟合的最终模型，仅供研究；评分须由保存的模型给出。",
     )
     part.say("{formula}", kind="code", formula=str(models[name]["formula"]))
+
+
+def _with_named_outcome(plain: dict[str, Any], endpoint: str) -> dict[str, Any]:
+    """Return a nomogram whose outcome says what the number is."""
+    words = f"probability of {endpoint}"
+    ends = [item | {"outcome": words} for item in plain["outcome_axes"]]
+    return plain | {"outcome_axes": ends, "outcomes": [item | {"name": words} for item in plain["outcomes"]]}

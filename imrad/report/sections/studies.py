@@ -8,12 +8,13 @@ from matplotlib.figure import Figure
 
 from imrad.report.displays import COLOURS, MARKERS, STYLES, Display
 from imrad.report.page import Column, Section, Shown, Text
+from imrad.report.sections.kaplan_meier import MONTH, draw_groups, ticks_up_to
 from imrad.report.sections.names import TITLES
 from imrad.report.tables import RunTables
 
 __all__ = ["section"]
 
-MONTH, YEAR = 30.4375, 365.25
+YEAR = 365.25
 SOURCES = ("apparent", "outer folds")
 OWN = (
     *("model", "fold", "feature", "n_learners", "needed", "shared", "chosen"),
@@ -49,8 +50,10 @@ def _exclusion(part: Section, tables: RunTables) -> None:
         return
     part.head("Exclusion of short follow-up", "排除随访过短者")
     columns = {"patients": Column("Patients"), "n": Column("n", ".0f"), "n_events": Column("Events", ".0f")}
-    columns |= {name: Column(head, ".0f") for name, head in (("median_days", "Median (days)"), ("median_low", "low"))}
-    columns["median_high"] = Column("high", ".0f")
+    columns |= {
+        name: Column(head, ".0f") for name, head in (("median_days", "Median (days)"), ("median_low", "95 % low"))
+    }
+    columns["median_high"] = Column("95 % high", ".0f")
     columns |= {
         name: Column(f"{name.split('_')[1].removesuffix('y')} y", ".3f")
         for name in effect.columns
@@ -217,22 +220,24 @@ def _cuts(part: Section, tables: RunTables, endpoint: str) -> None:
     rows = curves[curves["model"] == model].reset_index(drop=True)
 
     def draw(figure: Figure, table: pd.DataFrame) -> None:
-        panels = np.atleast_1d(figure.subplots(1, len(SOURCES), sharey=True))
-        for axes, source in zip(panels, SOURCES, strict=True):
-            for place, group in enumerate(("low", "high")):
-                mine = table[(table["source"] == source) & (table["group"] == group)]
-                months = np.array([0.0, *(mine["time"] / MONTH)])
-                colour = COLOURS[place]
-                axes.step(months, [1.0, *mine["survival"]], where="post", color=colour, ls=STYLES[place], label=group)
-                lost = mine[mine["n_censored"] > 0]
-                axes.plot(lost["time"] / MONTH, lost["survival"], "|", color=colour, ms=4, mew=0.8)
-            axes.set(xlabel="months", ylim=(0, 1.03), xlim=(0, None), title=source)
-            axes.legend(title="risk", fontsize=7, title_fontsize=7)
-        panels[0].set_ylabel(f"{endpoint.upper()} probability")
+        grid = figure.subplots(2, len(SOURCES), sharey="row", sharex=True, height_ratios=[5, 1.1])
+        last = float(table["time"].max()) / MONTH
+        for place, source in enumerate(SOURCES):
+            axes, below = grid[0, place], grid[1, place]
+            mine = table[table["source"] == source]
+            if len(mine):
+                draw_groups(axes, below, mine, ticks_up_to(last, 6), names=place == 0)
+                axes.legend(loc="upper right", fontsize=7)
+            axes.set(ylim=(0, 1.03), xlim=(0, last * 1.02), title=source)
+        grid[0, 0].set_ylabel(f"{endpoint.upper()} probability")
 
-    text = "The same cut search, judged on its own patients and on held-out ones. Ticks are censored patients."
+    text = (
+        "The same cut search, judged on its own patients and on held-out ones. Ticks are censored patients, bands "
+        "pointwise 95 % intervals."
+    )
     title = f"{endpoint.upper()} by {model}, maximally selected cut."
-    part.add(Display(f"cut_curves_{endpoint}", title, text, rows, draw, f"Kaplan-Meier of two groups by {model}"))
+    alt = f"Kaplan-Meier of two groups by {model}, with numbers at risk"
+    part.add(Display(f"cut_curves_{endpoint}", title, text, rows, draw, alt, width=6.6, height=3.8))
 
 
 def _boosting(part: Section, tables: RunTables, endpoint: str) -> None:
@@ -289,7 +294,7 @@ def _both_coefficients(part: Section, tables: RunTables, endpoint: str) -> None:
         on="feature",
     )
     columns = {"feature": Column("Predictor"), "block": Column("Block"), "lasso_coef": Column("Lasso coef", ".3f")}
-    columns |= {"hr": Column("HR", ".2f"), "hr_low": Column("low", ".2f"), "hr_high": Column("high", ".2f")}
+    columns |= {"hr": Column("HR", ".2f"), "hr_low": Column("95 % low", ".2f"), "hr_high": Column("95 % high", ".2f")}
     columns |= {"p": Column("p", "p"), "folds": Column("Chosen in folds", "share")}
     caption = Text(
         "Lasso-Cox, then a plain Cox regression on what it left. Hazard ratios, limits and p are naive: the same "

@@ -29,6 +29,7 @@ SENTENCES = {
     ),
 }
 SAME = 1e-9
+GENERAL = ("Clinical", "Rad", "ImRad", "Clinical+Rad", "Clinical+ImRad")
 FIGURES = (
     " In the outer folds, C of {model} minus {reference} is {c} (95 % interval {c_low} to {c_high}, p {c_p}); the "
     "integrated Brier score changes by {ibs} ({ibs_low} to {ibs_high}; below 0 is better). {n} patients, {events} "
@@ -207,7 +208,7 @@ def _general(part: Section, tables: RunTables) -> None:
             "n": models["n"].iloc[0],
             "events": models["n_events"].iloc[0],
         }
-        for name in ("Clinical", "Rad", "ImRad", "Clinical+ImRad"):
+        for name in GENERAL:
             row[f"c_{name}"] = best.get(name, float("nan"))
         if found is not None and "c_difference" in found:
             row |= {
@@ -216,22 +217,24 @@ def _general(part: Section, tables: RunTables) -> None:
                 "high": found["c_high"].iloc[0],
             }
             row |= {"p": found["c_p"].iloc[0]}
+            row["compared"] = f"{found['model'].iloc[0]} − {found['reference'].iloc[0]}"
         rows.append(row)
     if not rows:
         return
     shown = {"endpoint": Column("Endpoint"), "n": Column("n", ".0f"), "events": Column("Events", ".0f")}
-    shown |= {f"c_{name}": Column(f"C, {name}", ".3f") for name in ("Clinical", "Rad", "ImRad", "Clinical+ImRad")}
+    shown |= {f"c_{name}": Column(f"C, {name}", ".3f") for name in GENERAL}
     shown |= {
+        "compared": Column("Compared"),
         "difference": Column("Difference", "+.3f"),
         "low": Column("95 % low", "+.3f"),
         "high": Column("95 % high", "+.3f"),
     }
     shown["p"] = Column("p", "p")
     table = pd.DataFrame(rows).reindex(columns=list(shown))
+    shown = {name: column for name, column in shown.items() if table[name].notna().any()}
     caption = (
-        "Mean C of the outer folds, which no model was fitted on; the difference is Clinical+ImRad "
-        "minus Clinical with its "
-        "corrected 95 % interval."
+        "Mean C of the outer folds, which no model was fitted on; the difference in C of the two models compared, with "
+        "its corrected 95 % interval."
     )
     part.add(Shown("general", "General table.", table, shown, caption))
 
