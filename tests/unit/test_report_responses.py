@@ -1,0 +1,89 @@
+"""Binary endpoints on the page: what the verdict says of chance, and the two matched patients with their pictures."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from imrad import content
+from imrad.config import Config
+from imrad.report.checks import run_checks
+from imrad.report.page import Section, Text
+from imrad.report.sections.matched_pair import add_pair
+from imrad.report.sections.responses import tell_verdict, with_shares
+from imrad.report.tables import RunTables
+from imrad.run import Run
+from imrad.survival.nomogram import binary_nomogram
+
+VERDICT = {"status": "not_shown", "model": "Clinical+Rad", "reference": "Clinical", "n": 62, "n_positive": 27}
+VERDICT |= {"auc_difference": 0.02, "auc_low": -0.1, "auc_high": 0.1, "auc_p": 0.7, "n_folds": 5, "sentence": ""}
+
+
+def tables_with(folder, lows):
+    (folder / "response/pcr").mkdir(parents=True)
+    (folder / "response/pcr/verdict.json").write_text(json.dumps(VERDICT))
+    models = pd.DataFrame({"model": list(lows), "auc_outer": 0.7, "auc_outer_low": list(lows.values())})
+    models.assign(auc_outer_high=0.9).to_csv(folder / "response/pcr/models.csv", index=False)
+    pair = {"patient": ["P1", "P2"], "outcome": [1, 0], "probability": [0.6, 0.2], "positive": [True, False]}
+    pair |= {"distance": [0.1, 0.1], "n_columns": [3, 3], "age_years": [60, 61], "model": "Clinical+Rad"}
+    pd.DataFrame(pair).to_csv(folder / "response/pcr/matched_pair.csv", index=False)
+    return RunTables(Run(folder, Config(name="small")))
+
+
+@pytest.mark.parametrize(
+    ("lows", "said"),
+    [
+        ({"Clinical": 0.41, "Clinical+Rad": 0.45}, "no model is shown to do better than chance"),
+        ({"Clinical": 0.55, "Clinical+Rad": 0.45}, "Clinical+Rad is not shown to do better than chance"),
+        ({"Clinical": 0.45, "Clinical+Rad": 0.55}, None),
+    ],
+)
+def test_the_verdict_says_what_each_model_reached_and_whether_it_beats_chance(tmp_path, lows, said):
+    part = Section("verdict", Text("Verdict"))
+    tell_verdict(part, tables_with(tmp_path, lows), "pcr")
+    lead, *more = [str(block.text) for block in part.blocks]
+    assert lead.startswith("PCR: it is not shown that Clinical+Rad predicts better than Clinical.")
+    assert f"0.700 for Clinical+Rad ({lows['Clinical+Rad']:.3f} to 0.900)" in lead
+    assert [said in text for text in more] == ([True] if said else [])
+
+
+def test_a_share_and_its_interval_stand_in_one_cell():
+    table = pd.DataFrame({"ppv": [0.781, np.nan], "ppv_low": [0.612, np.nan], "ppv_high": [0.8896, np.nan]})
+    shown, columns = with_shares(table)
+    assert list(shown["ppv_with_interval"]) == ["78 % (61–89)", "–"]
+    assert list(columns) == ["ppv_with_interval"]
+
+
+def test_relevance_pictures_stand_beside_the_matched_patients_where_both_have_them(tmp_path):
+    tables = tables_with(tmp_path, {"Clinical": 0.5, "Clinical+Rad": 0.5})
+    grey = np.full((12, 12), 90, dtype=np.uint8)
+    kept = [[patient, f"{patient}_a", grey, grey, grey > 100] for patient in ("P1", "P2", "P3")]
+    (tmp_path / "extract").mkdir()
+    for n, expected in ((3, True), (1, False)):
+        content.save(tmp_path / "extract/relevance.zip", kept[:n])
+        part = Section("response", Text("Response"))
+        add_pair(part, tables, "pcr")
+        names = [block.name for block in part.blocks]
+        assert ("matched_relevance_pcr" in names) is expected
+    (tmp_path / "extract/relevance.zip").write_bytes(b"not an archive")
+    add_pair(part, tables, "pcr")
+
+
+def test_a_formula_says_by_what_step_a_cut_predictor_enters():
+    labels = {"diameter_mm": ["up to 51.1", "above 51.1"]}
+    training = np.array([[0.0, 0.0], [1.0, 1.0], [0.0, 1.0]])
+    drawn = binary_nomogram(["diameter_mm", "sex=male"], [-2.0, 0.5], training, intercept=0.1, labels=labels)
+    formula = drawn.formula()
+    assert "diameter_mm = 0 where up to 51.1, 1 where above 51.1" in formula
+    assert "+ 0.5 * [sex=male]" in formula
+
+
+def test_several_cases_of_a_patient_are_nobody_lost(tmp_path):
+    tables = tables_with(tmp_path, {"Clinical": 0.5})
+    steps = [{"step": name, "n_in": 100, "n_out": 50, "reason": ""} for name in ("cases to patients", "clinical table")]
+    pd.DataFrame(steps).to_csv(tmp_path / "attrition.csv", index=False)
+    found = next(item for item in run_checks(tables) if item.code == "IMR010")
+    assert [text.parts["step"] for text in found.findings] == ["clinical table"]
