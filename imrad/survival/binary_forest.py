@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
@@ -14,6 +13,7 @@ from scipy import special
 from imrad.evaluation.outcomes import BoolArray, FloatArray
 from imrad.seeds import generator
 from imrad.survival.binary_design import Design
+from imrad.survival.trees import TreeSum
 
 if TYPE_CHECKING:
     from imrad.survival.binary_design import Rows
@@ -24,7 +24,6 @@ __all__ = ["Components", "FittedForest", "fit_forest"]
 TREES = 500
 LEAST_LEAF = 3
 
-_ARRAYS = ("left", "right", "feature", "threshold", "share", "weight", "start")
 
 
 @dataclass(frozen=True)
@@ -74,14 +73,13 @@ class FittedForest:
     design : Design
         How the blocks become columns.
     components : Components
-    trees : dict of str to ndarray
-        Nodes of all trees, one after another: left, right, feature, threshold, share (of outcome 1), weight
-        (of training patients); and where each tree starts.
+    trees : TreeSum
+        Whose nodes' values are shares of outcome 1.
     """
 
     design: Design
     components: Components
-    trees: dict[str, np.ndarray[Any, Any]]
+    trees: TreeSum
 
     @property
     def inputs(self) -> list[str]:
@@ -97,56 +95,19 @@ class FittedForest:
     def value(self, tables: Mapping[str, pd.DataFrame]) -> FloatArray:
         """Return the log odds of the mean share of outcome 1 in the leaves."""
         share = self.votes(self.matrix(tables))
-        edge = 0.5 / (len(self.trees["start"]) + 1)
+        edge = 0.5 / (len(self.trees.start) + 1)
         return np.asarray(special.logit(np.clip(share, edge, 1 - edge)))
 
     def votes(self, x: FloatArray) -> FloatArray:
         """Return the mean share of outcome 1 in the leaves."""
-        # The trees were grown on single precision and compare in it.
-        single = np.asarray(x, dtype=np.float32)
-        total = np.zeros(len(single))
-        at_rows = np.arange(len(single))
-        for start in self.trees["start"]:
-            node = np.full(len(single), int(start))
-            while True:
-                inner = self.trees["left"][node] >= 0
-                if not inner.any():
-                    break
-                feature = np.where(inner, self.trees["feature"][node], 0)
-                goes_left = single[at_rows, feature] <= self.trees["threshold"][node]
-                below = np.where(goes_left, self.trees["left"][node], self.trees["right"][node])
-                node = np.where(inner, start + below, node)
-            total += self.trees["share"][node]
-        return np.asarray(total / len(self.trees["start"]))
+        return np.asarray(self.trees.predict(x) / len(self.trees.start))
 
     def shapley(self, x: FloatArray) -> FloatArray:
         """Return Shapley values of the share of votes, shape (n_patients, n_inputs); doi:10.1038/s42256-019-0138-9.
 
         A tree's own patients are the background, so the values of one patient and the mean add up to its votes.
         """
-        with warnings.catch_warnings():
-            # shap sets up colours for plots that are not drawn here, by functions that are on their way out.
-            warnings.filterwarnings("ignore", category=PendingDeprecationWarning)
-            warnings.filterwarnings("ignore", category=DeprecationWarning)
-            import shap
-
-        single = {"features": self.trees["feature"], "thresholds": self.trees["threshold"]}
-        trees = []
-        ends = [*self.trees["start"][1:], len(self.trees["left"])]
-        for start, end in zip(self.trees["start"], ends, strict=True):
-            part = slice(int(start), int(end))
-            trees.append(
-                {
-                    "children_left": self.trees["left"][part],
-                    "children_right": self.trees["right"][part],
-                    "children_default": self.trees["left"][part],
-                    **{name: values[part] for name, values in single.items()},
-                    "values": self.trees["share"][part, None] / len(self.trees["start"]),
-                    "node_sample_weight": self.trees["weight"][part],
-                }
-            )
-        explained = shap.TreeExplainer({"trees": trees}).shap_values(np.asarray(x, dtype=np.float32))
-        return np.asarray(explained, dtype=float).reshape(x.shape)
+        return np.asarray(self.trees.shapley(x) / len(self.trees.start))
 
     def to_plain(self) -> dict[str, Any]:
         """Return all that prediction needs, as plain values and arrays."""
@@ -157,18 +118,15 @@ class FittedForest:
             "scale": self.components.scale,
             "axes": self.components.axes,
             "explained": self.components.explained,
-            **self.trees,
+            **{"share" if name == "value" else name: array for name, array in self.trees.to_plain().items()},
         }
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Self:
         """Rebuild a forest from :meth:`to_plain`."""
         parts = (np.asarray(plain[name], dtype=float) for name in ("mean", "scale", "axes", "explained"))
-        return cls(
-            Design.from_plain(plain),
-            Components(*parts),
-            {name: np.asarray(plain[name]) for name in _ARRAYS},
-        )
+        trees = TreeSum.from_plain({**plain, "value": plain["share"]})
+        return cls(Design.from_plain(plain), Components(*parts), trees)
 
 
 def fit_forest(model: BinaryModel, rows: Rows, y: BoolArray) -> FittedForest:
@@ -183,15 +141,5 @@ def fit_forest(model: BinaryModel, rows: Rows, y: BoolArray) -> FittedForest:
     forest.fit(components.apply(x), y)
     column = list(forest.classes_).index(True)
     grown = [tree.tree_ for tree in forest.estimators_]
-    sizes = [tree.node_count for tree in grown]
-    share = [tree.value[:, 0, column] / tree.value[:, 0, :].sum(axis=1) for tree in grown]
-    trees = {
-        "left": np.concatenate([tree.children_left for tree in grown]),
-        "right": np.concatenate([tree.children_right for tree in grown]),
-        "feature": np.concatenate([tree.feature for tree in grown]),
-        "threshold": np.concatenate([tree.threshold for tree in grown]),
-        "share": np.concatenate(share),
-        "weight": np.concatenate([tree.weighted_n_node_samples for tree in grown]),
-        "start": np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64),
-    }
-    return FittedForest(design, components, trees)
+    shares = [tree.value[:, 0, column] / tree.value[:, 0, :].sum(axis=1) for tree in grown]
+    return FittedForest(design, components, TreeSum.of(grown, shares))
