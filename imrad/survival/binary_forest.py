@@ -25,7 +25,6 @@ TREES = 500
 LEAST_LEAF = 3
 
 
-
 @dataclass(frozen=True)
 class Components:
     """Standardised columns turned to their first principal components, learnt on training rows.

@@ -256,6 +256,28 @@ def test_readers_combat_trees_and_i2_are_shown_where_there_are_tables(tmp_path):
     assert "I²" not in read(Report(run), tmp_path)[0]
 
 
+def test_a_run_of_trees_alone_is_not_told_as_linear(tmp_path):
+    from matplotlib.figure import Figure
+
+    from imrad.report.displays import Display
+    from imrad.report.sections.explanations import section
+    from imrad.report.tables import RunTables
+
+    run = drawn.drawn_run(tmp_path)
+    explained = pd.read_csv(tmp_path / "survival/os/explanations.csv").assign(method="trees, Shapley")
+    drawn.write(run, "survival/os/explanations.csv", explained)
+    shown = [block for block in section(RunTables(run)).blocks if isinstance(block, Display)]
+    shown = {block.name: block for block in shown if block.name.endswith("_os")}
+    assert set(shown) == {"contributions_os", "cases_os"}
+    for block in shown.values():
+        figure = Figure()
+        block.draw(figure, block.table)
+        labels = {axes.get_xlabel() for axes in figure.axes}
+        assert any("predicted risk" in label for label in labels)
+        assert not any("log hazard" in label for label in labels)
+        assert "linear" not in str(block.caption)
+
+
 def test_headers_are_counted_and_silent_ones_told(made):
     table = pd.read_csv(made[0] / "report_data/acquisition.csv")
     kernels = table[table["what"] == "Kernel"].set_index("level")["cases"]

@@ -1,4 +1,4 @@
-"""Why a model says what it says: exact contributions of linear models, importance of others, two cases."""
+"""Why a model says what it says: contributions of linear models and of trees, importance of others, two cases."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def section(tables: RunTables) -> Section:
         model = tables.fullest(table)
         rows = table[table["model"] == model].reset_index(drop=True)
         part.add(_swarm(f"contributions_{endpoint}", endpoint, model, rows))
-        _trees(part, endpoint, table)
+        _trees(part, endpoint, table[table["model"] != model])
         _cases(part, endpoint, model, rows, _by_patient(tables))
     importance = tables.get("phenotype/importance.csv")
     if importance is not None:
@@ -60,6 +60,15 @@ def _trees(part: Section, endpoint: str, table: pd.DataFrame) -> None:
         part.add(_swarm(f"shapley_{endpoint}_{place + 1}", endpoint, str(model), rows))
 
 
+def _linear(rows: pd.DataFrame) -> bool:
+    """Tell whether contributions are coefficients times distances, not Shapley values of trees."""
+    return "method" not in rows or not rows["method"].astype(str).str.startswith("trees").any()
+
+
+def _scale(rows: pd.DataFrame) -> str:
+    return "contribution to the log hazard" if _linear(rows) else "contribution to the predicted risk"
+
+
 def _ranked(rows: pd.DataFrame) -> list[str]:
     size = rows.groupby("feature")["contribution"].apply(lambda values: values.abs().mean())
     return [str(name) for name in size.sort_values(ascending=False).index[:TERMS]]
@@ -67,7 +76,6 @@ def _ranked(rows: pd.DataFrame) -> list[str]:
 
 def _swarm(stem: str, endpoint: str, model: str, rows: pd.DataFrame) -> Display:
     names = _ranked(rows)
-    linear = "method" not in rows or not rows["method"].astype(str).str.startswith("trees").any()
 
     def draw(figure: Figure, table: pd.DataFrame) -> None:
         axes = figure.subplots()
@@ -82,8 +90,7 @@ def _swarm(stem: str, endpoint: str, model: str, rows: pd.DataFrame) -> Display:
             image = axes.scatter(x, place + jitter, c=rank, cmap="cividis", s=9, lw=0, vmin=0, vmax=1)
         axes.axvline(0, color="#525a64", lw=0.7)
         axes.set_yticks(range(len(names)), [_short(name) for name in reversed(names)], fontsize=7.5)
-        scale = "contribution to the log hazard" if linear else "contribution to the predicted risk"
-        axes.set(xlabel=f"{scale} (right: higher risk)")
+        axes.set(xlabel=f"{_scale(rows)} (right: higher risk)")
         if image is not None:
             bar = figure.colorbar(image, ax=axes, shrink=0.7, ticks=[0, 1])
             bar.ax.set_yticklabels(["low", "high"])
@@ -94,7 +101,7 @@ def _swarm(stem: str, endpoint: str, model: str, rows: pd.DataFrame) -> Display:
         f"{model}, all patients. Coefficient times distance from the mean, which for a linear model is "
         f"the exact Shapley value; "
         f"at most the {TERMS} largest terms."
-        if linear
+        if _linear(rows)
         else f"{model}, all patients. Shapley values of the trees against their own training patients; "
         f"at most the {TERMS} largest terms."
     )
@@ -162,7 +169,7 @@ def _cases(part: Section, endpoint: str, model: str, rows: pd.DataFrame, slices:
                 )
             axes.axvline(0, color="#525a64", lw=0.7)
             axes.set_title(label, fontsize=8.5)
-            axes.set(xlabel="contribution to the log hazard", xlim=(-reach, reach))
+            axes.set(xlabel=_scale(rows), xlim=(-reach, reach))
             if first is None:
                 axes.set_yticks(y, [_short(name) for name in order], fontsize=7.5)
             else:
@@ -171,6 +178,9 @@ def _cases(part: Section, endpoint: str, model: str, rows: pd.DataFrame, slices:
 
     text = (
         f"{model}: patients at the tenth and the ninetieth percentile of the linear predictor; blue "
+        f"lowers, orange raises the risk; the number at a bar is the patient's value."
+        if _linear(rows)
+        else f"{model}: patients at the tenth and the ninetieth percentile of the predicted risk; blue "
         f"lowers, orange raises the risk; the number at a bar is the patient's value."
     )
     part.add(
