@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from imrad.cards import Card
     from imrad.run import Run
 
-__all__ = ["MODELS", "RunTables"]
+__all__ = ["MODELS", "RunTables", "label"]
 
 MODELS = ("Clinical+ImRad", "Clinical+Rad", "ImRad", "Clinical", "Rad", "Volume")
 """Which model is shown where there is room for one only: the fullest first."""
@@ -128,6 +128,12 @@ class RunTables:
         return table is not None and bool(
             table["variable"].astype(str).str.contains("treatment|therapy", case=False).any()
         )
+
+
+def label(endpoint: str) -> str:
+    """Return how a binary endpoint is called in sentences and headings: ``pcr`` is PCR, ``response`` Response."""
+    words = endpoint.replace("_", " ")
+    return words.upper() if len(words) <= 4 else words[:1].upper() + words[1:]
 
 
 def finite(value: Any) -> bool:

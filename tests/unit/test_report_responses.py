@@ -12,6 +12,7 @@ from imrad import content
 from imrad.config import Config
 from imrad.report.checks import run_checks
 from imrad.report.page import Section, Text
+from imrad.report.sections.cohort import _variable
 from imrad.report.sections.matched_pair import add_pair
 from imrad.report.sections.responses import tell_verdict, with_shares
 from imrad.report.tables import RunTables
@@ -26,7 +27,7 @@ def tables_with(folder, lows):
     (folder / "response/pcr").mkdir(parents=True)
     (folder / "response/pcr/verdict.json").write_text(json.dumps(VERDICT))
     models = pd.DataFrame({"model": list(lows), "auc_outer": 0.7, "auc_outer_low": list(lows.values())})
-    models.assign(auc_outer_high=0.9).to_csv(folder / "response/pcr/models.csv", index=False)
+    models.assign(auc_outer_high=0.9, auc_apparent=0.75).to_csv(folder / "response/pcr/models.csv", index=False)
     pair = {"patient": ["P1", "P2"], "outcome": [1, 0], "probability": [0.6, 0.2], "positive": [True, False]}
     pair |= {"distance": [0.1, 0.1], "n_columns": [3, 3], "age_years": [60, 61], "model": "Clinical+Rad"}
     pd.DataFrame(pair).to_csv(folder / "response/pcr/matched_pair.csv", index=False)
@@ -87,3 +88,29 @@ def test_several_cases_of_a_patient_are_nobody_lost(tmp_path):
     pd.DataFrame(steps).to_csv(tmp_path / "attrition.csv", index=False)
     found = next(item for item in run_checks(tables) if item.code == "IMR010")
     assert [text.parts["step"] for text in found.findings] == ["clinical table"]
+
+
+def test_doubts_are_raised_for_binary_models_too(tmp_path):
+    tables = tables_with(tmp_path, {"Clinical": 0.5, "Clinical+Rad": 0.5})
+    path = tmp_path / "response/pcr/models.csv"
+    models = pd.read_csv(path).assign(events_per_candidate=[30.0, 0.023], auc_apparent=[0.75, 0.95])
+    models.to_csv(path, index=False)
+    found = {item.code: item for item in run_checks(tables)}
+    assert [str(text) for text in found["IMR001"].findings] == [
+        "PCR: Clinical+Rad has 0.023 patients of the smaller class for each candidate predictor; below ten, "
+        "coefficients and apparent values are not to be trusted."
+    ]
+    assert "Clinical+Rad (0.950 → 0.700)" in str(found["IMR013"].findings[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("cea_ng_per_ml", "cea, ng/ml"),
+        ("max_diameter_mm_reader_2", "max diameter reader 2, mm"),
+        ("lobulation_reader_1", "lobulation reader 1"),
+        ("sex", "sex"),
+    ],
+)
+def test_units_stand_after_a_comma(name, shown):
+    assert _variable(name) == shown

@@ -42,10 +42,21 @@ def check(code: str, en: str, zh: str) -> Callable[[Callable[[RunTables], Findin
 
 
 def each_endpoint(
-    tables: RunTables, name: str, find: Callable[[str, str, pd.DataFrame], list[Text]], needed: tuple[str, ...] = ()
+    tables: RunTables,
+    name: str,
+    find: Callable[[str, str, pd.DataFrame], list[Text]],
+    needed: tuple[str, ...] = (),
+    *,
+    response: Callable[[str, str, pd.DataFrame], list[Text]] | None = None,
 ) -> Findings:
-    """Apply a check to a table of every endpoint; None where no endpoint has it."""
+    """Apply a check to a table of every endpoint, `response` to that of binary ones; None where no endpoint has it."""
     found, applies = [], False
+    for endpoint in tables.responses if response is not None else ():
+        table = tables.response(endpoint, name)
+        if response is None or table is None or not set(needed) <= set(table.columns):
+            continue
+        applies = True
+        found += response(endpoint, f"response/{endpoint}/{name}.csv", table)
     for endpoint in tables.endpoints:
         table = tables.survival(endpoint, name)
         if table is None or not set(needed) <= set(table.columns):

@@ -8,7 +8,7 @@ import pandas as pd
 
 from imrad.report.checks.catalogue import Findings, Parts, check, counted, each_endpoint, listed
 from imrad.report.page import Text
-from imrad.report.tables import RunTables
+from imrad.report.tables import RunTables, label
 
 __all__: list[str] = []
 
@@ -39,7 +39,26 @@ def _events_per_variable(tables: RunTables) -> Findings:
             )
         ]
 
-    return each_endpoint(tables, "models", find, ("events_per_candidate",))
+    def response(endpoint: str, path: str, table: pd.DataFrame) -> list[Text]:
+        low = table[table["events_per_candidate"] < EVENTS_PER_VARIABLE]
+        if low.empty:
+            return []
+        row: Any = low["events_per_candidate"].idxmin()
+        parts: Parts = {
+            "endpoint": label(endpoint),
+            "model": str(table.loc[row, "model"]),
+            "patients": tables.number(path, row, "events_per_candidate", ".2g"),
+        }
+        return [
+            Text(
+                "{endpoint}: {model} has {patients} patients of the smaller class for each candidate predictor; below "
+                "ten, coefficients and apparent values are not to be trusted.",
+                "{endpoint}：{model} 每个候选变量仅有较小类别的 {patients} 例患者，少于十例时系数与表观值不可信。",
+                parts,
+            )
+        ]
+
+    return each_endpoint(tables, "models", find, ("events_per_candidate",), response=response)
 
 
 @check("IMR002", "Folds without events", "无事件的折")
@@ -167,7 +186,22 @@ def _optimism(tables: RunTables) -> Findings:
             )
         ]
 
-    return each_endpoint(tables, "models", find)
+    def response(endpoint: str, path: str, table: pd.DataFrame) -> list[Text]:
+        far = table.index[table["auc_apparent"] - table["auc_outer"] > OPTIMISM]
+        if far.empty:
+            return []
+        cells = {"model": ("model", ""), "apparent": ("auc_apparent", ".3f"), "outer": ("auc_outer", ".3f")}
+        models = listed(tables, path, far, "{model} ({apparent} → {outer})", **cells)
+        return [
+            Text(
+                f"{{endpoint}}: in the outer folds the AUC is more than 0.1 below its value on the model's own "
+                f"patients: {models.text}.",
+                f"{{endpoint}}：从自身患者到外层折，AUC 下降超过 0.1：{models.text}。",
+                {"endpoint": label(endpoint), **models.parts},
+            )
+        ]
+
+    return each_endpoint(tables, "models", find, response=response)
 
 
 @check("IMR020", "Models that were not fitted", "未拟合的模型")

@@ -6,7 +6,7 @@ import pandas as pd
 
 from imrad.report.page import Column, Section, Shown
 from imrad.report.sections.centres import draw_panels
-from imrad.report.tables import RunTables
+from imrad.report.tables import RunTables, label
 
 __all__ = ["add_applied"]
 
@@ -119,7 +119,7 @@ def _survival(part: Section, tables: RunTables, endpoint: str, found: pd.DataFra
 
 
 def _response(part: Section, tables: RunTables, endpoint: str, found: pd.DataFrame) -> None:
-    from imrad.report.sections.responses import label, with_shares
+    from imrad.report.sections.responses import with_shares
 
     found, shares = with_shares(found)
     columns = {"model": Column("Model"), "n": Column("n", ".0f"), "n_positive": Column("With outcome", ".0f")}

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from imrad.report.displays import COLOURS, STYLES, Display
 from imrad.report.page import Column, Section, Shown
-from imrad.report.tables import RunTables
+from imrad.report.tables import RunTables, label
 
 __all__ = ["add_centres", "draw_panels"]
 
@@ -29,7 +29,7 @@ def add_centres(part: Section, tables: RunTables) -> None:
 
 
 def _responses(part: Section, tables: RunTables, endpoint: str) -> None:
-    from imrad.report.sections.responses import label, with_shares
+    from imrad.report.sections.responses import with_shares
 
     table = tables.response(endpoint, "external")
     if table is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Hashable, Mapping
 from typing import Any
@@ -17,6 +18,12 @@ from imrad.report.sections.names import TITLES
 from imrad.report.tables import RunTables
 
 __all__ = ["section"]
+
+UNITS = {
+    **{"_ng_per_ml": "ng/ml", "_u_per_ml": "U/ml", "_1e9_per_l": "10⁹/l", "_g_per_l": "g/l", "_percent": "%"},
+    **{"_years": "years", "_days": "days", "_mm": "mm", "_ml": "ml"},
+}
+"""How a unit at the end of a column's name is written; the longer ends first."""
 
 MONTH = 30.4375
 
@@ -103,6 +110,8 @@ def _table_one(part: Section, tables: RunTables) -> None:
     order = list(dict.fromkeys(zip(table["variable"], table["level"], strict=True)))
     wide = wide.loc[order, groups].reset_index()
     wide[groups] = wide[groups].replace(r"\((\S+) to (\S+)\)", "(\\1\u2013\\2)", regex=True)
+    # A class that is a number was read as one where some patients miss it.
+    wide["level"] = wide["level"].astype(str).str.replace(r"^(\d+)\.0$", r"\1", regex=True)
     wide["variable"] = wide["variable"].map(_variable).where(wide["variable"] != wide["variable"].shift(), "")
     shown = {"variable": Column("Variable"), "level": Column("Level")} | {name: Column(name) for name in groups}
     text = "Numbers are median (quartiles), classes are counts (share of the group)."
@@ -178,10 +187,10 @@ def _missing(part: Section, tables: RunTables) -> None:
 
 def _variable(name: str) -> str:
     """Return a column's name as words, its unit after a comma."""
-    for end, unit in (("_years", "years"), ("_days", "days"), ("_mm", "mm"), ("_ml", "ml")):
-        if name.endswith(end):
-            return f"{name.removesuffix(end).replace('_', ' ')}, {unit}"
-    return name.replace("_", " ")
+    whole, reader = re.fullmatch(r"(.*?)(_reader_\d+)?", name, flags=re.DOTALL).groups()  # type: ignore[union-attr]
+    end = next((end for end in UNITS if whole.endswith(end)), "")
+    words = (whole.removesuffix(end) + (reader or "")).replace("_", " ")
+    return f"{words}, {UNITS[end]}" if end else words
 
 
 def _short(text: object, length: int) -> str:

@@ -15,9 +15,9 @@ from imrad.report.sections import response_patients
 from imrad.report.sections.matched_pair import add_pair
 from imrad.report.sections.model import drawn_nomogram, ready_nomogram
 from imrad.report.sections.names import TITLES
-from imrad.report.tables import RunTables
+from imrad.report.tables import RunTables, label
 
-__all__ = ["label", "section", "tell_verdict", "with_shares"]
+__all__ = ["section", "tell_verdict", "with_shares"]
 
 SENTENCES = {
     "adds": ("{endpoint}: {model} predicts better than {reference}.", "{endpoint}：{model} 的预测优于 {reference}。"),
@@ -103,12 +103,6 @@ def _against_chance(part: Section, tables: RunTables, endpoint: str, model: str)
             endpoint=label(endpoint),
             model=model,
         )
-
-
-def label(endpoint: str) -> str:
-    """Return how a binary endpoint is called in sentences and headings: ``pcr`` is PCR, ``response`` Response."""
-    words = endpoint.replace("_", " ")
-    return words.upper() if len(words) <= 4 else words[:1].upper() + words[1:]
 
 
 def section(tables: RunTables) -> Section:

@@ -182,7 +182,8 @@ def _roc_display(endpoint: str, model: str, rows: pd.DataFrame) -> Display:
             mine = table[table["source"] == source]
             axes.plot([0, 1], [0, 1], color="#bbbbbb", lw=0.8)
             for place, (horizon, curve) in enumerate(mine.groupby("horizon_days", sort=True)):
-                label = f"{float(str(horizon)) / YEAR:.1g} y, {curve['auc'].iloc[0]:.2f}"
+                area = float(np.trapezoid(curve["tpr"], curve["fpr"])) if "auc" not in curve else curve["auc"].iloc[0]
+                label = f"{float(str(horizon)) / YEAR:.1g} y, {area:.2f}"
                 axes.plot(curve["fpr"], curve["tpr"], color=COLOURS[place % 8], ls=STYLES[place % 8], label=label)
             axes.set(xlabel="1 - specificity", xlim=(0, 1), ylim=(0, 1.02), aspect="equal", title=source)
             if len(mine):
