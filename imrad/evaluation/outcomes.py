@@ -16,6 +16,10 @@ BoolArray = np.ndarray[Any, np.dtype[np.bool_]]
 IntArray = np.ndarray[Any, np.dtype[np.intp]]
 
 
+_ENDLESS = 1e100
+"""Times from here on have no finite square; no unit needs them."""
+
+
 def survival_outcome(time: npt.ArrayLike, event: npt.ArrayLike) -> tuple[FloatArray, BoolArray]:
     """Return times and events as checked arrays.
 
@@ -29,14 +33,18 @@ def survival_outcome(time: npt.ArrayLike, event: npt.ArrayLike) -> tuple[FloatAr
     Raises
     ------
     CohortError
-        If lengths differ, a time is negative or missing, or an event is neither 0 nor 1.
+        If lengths differ, a time is negative, missing or no number, or an event is neither 0 nor 1.
     """
-    times = np.asarray(time, dtype=float)
+    try:
+        times = np.asarray(time, dtype=float)
+    except (TypeError, ValueError) as error:
+        message = f"times must be numbers ({error}); give days, or another unit, as numbers"
+        raise CohortError(message) from error
     events = _zero_one(event, "event")
     if times.ndim != 1 or times.shape != events.shape:
         message = f"times of shape {times.shape} and events of shape {events.shape}: one of each per patient is needed"
         raise CohortError(message)
-    bad = ~(np.isfinite(times) & (times >= 0))
+    bad = ~((times >= 0) & (times < _ENDLESS))
     if bad.any():
         first = int(np.flatnonzero(bad)[0])
         message = (

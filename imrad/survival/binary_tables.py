@@ -17,7 +17,7 @@ from imrad.evaluation.outcomes import BoolArray, FloatArray
 from imrad.evaluation.roc import auc
 from imrad.exceptions import FitError
 from imrad.survival import binary_views as views
-from imrad.survival.binary_tasks import GRID, INDICES, THRESHOLDS, BinaryData, _curve, _indices
+from imrad.survival.binary_tasks import GRID, INDICES, THRESHOLDS, BinaryData, _indices, observed_share
 from imrad.survival.fusion_tasks import IMRAD, Task
 from imrad.survival.nomogram import binary_nomogram
 from imrad.survival.univariable import univariable_table
@@ -325,7 +325,11 @@ def _calibration(done: FinishedBinary) -> pd.DataFrame:
     for name in done.fitted:
         whole, drawn = done.whole(name), done.resamples(name)
         y, probability, _ = done.pooled(name)
-        error = {"ideal": np.zeros(len(GRID)), "apparent": whole["calibration"], "outer": _curve(y, probability)}
+        error = {
+            "ideal": np.zeros(len(GRID)),
+            "apparent": whole["calibration"],
+            "outer": observed_share(y, probability) - GRID,
+        }
         if drawn:
             error["bias-corrected"] = whole["calibration"] - _gap(drawn, "calibration")
         for kind, gap in error.items():

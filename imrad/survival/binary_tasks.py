@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,7 +27,15 @@ from imrad.survival.binary_models import BinaryModel, FittedBinaryModel, fit_bin
 from imrad.survival.fusion_tasks import IMRAD, Task, _scores
 from imrad.survival.penalty_choice import balanced_folds
 
-__all__ = ["GRID", "INDICES", "THRESHOLDS", "BinaryData", "run_binary_task"]
+__all__ = [
+    "GRID",
+    "INDICES",
+    "THRESHOLDS",
+    "BinaryData",
+    "flat_predictions",
+    "observed_share",
+    "run_binary_task",
+]
 
 IntArray = np.ndarray[Any, np.dtype[np.intp]]
 
@@ -180,7 +191,7 @@ def _whole(data: BinaryData, task: Task) -> dict[str, Any]:
         "probability": probability,
         "threshold": threshold,
         "indices": _indices(y, probability),
-        "calibration": _curve(y, probability),
+        "calibration": observed_share(y, probability) - GRID,
         "net_benefit": net_benefit(y, probability, THRESHOLDS),
         "matrix": matrix,
         "scale": matrix.std(axis=0),
@@ -230,7 +241,7 @@ def _bootstrap(data: BinaryData, task: Task) -> dict[str, Any]:
         probability = fitted.probability(tables)
         for name, seen in (("inside", chosen), ("outside", np.arange(len(rows)))):
             out[f"{name}_indices"][number] = list(_indices(y[seen], probability[seen]).values())
-            out[f"{name}_calibration"][number] = _curve(y[seen], probability[seen])
+            out[f"{name}_calibration"][number] = observed_share(y[seen], probability[seen]) - GRID
             out[f"{name}_net_benefit"][number] = net_benefit(y[seen], probability[seen], THRESHOLDS)
         rest = np.setdiff1d(np.arange(len(rows)), unique)
         if len(rest):
@@ -320,14 +331,24 @@ def _youden_threshold(y: BoolArray, probability: FloatArray) -> float:
 
 
 def _indices(y: BoolArray, probability: FloatArray) -> dict[str, float]:
-    found = calibration_indices(y, probability)
+    with flat_predictions():
+        found = calibration_indices(y, probability)
     found["auc"] = found["c"]
     return {name: found[name] for name in INDICES}
 
 
-def _curve(y: BoolArray, probability: FloatArray) -> FloatArray:
-    """Observed minus predicted at the grid; NaN outside the predictions."""
-    return np.asarray(smooth_calibration(y, probability, GRID)[1] - GRID)
+@contextmanager
+def flat_predictions() -> Iterator[None]:
+    """Smooth predictions that may be all but equal: the curve is missing where they have no slope."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "invalid value|divide by zero", RuntimeWarning)
+        yield
+
+
+def observed_share(y: BoolArray, probability: FloatArray) -> FloatArray:
+    """Return the smoothed share of events at the grid; NaN outside the predictions, and where they do not vary."""
+    with flat_predictions():
+        return np.asarray(smooth_calibration(y, probability, GRID)[1])
 
 
 def _described(fitted: FittedBinaryModel) -> dict[str, Any]:

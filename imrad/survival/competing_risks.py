@@ -112,7 +112,11 @@ def cause_outcome(time: npt.ArrayLike, cause: npt.ArrayLike) -> tuple[FloatArray
     CohortError
         If a time is missing or negative, or a cause is not a whole number from 0 up.
     """
-    codes = np.asarray(cause, dtype=float)
+    try:
+        codes = np.asarray(cause, dtype=float)
+    except (TypeError, ValueError) as error:
+        message = f"causes must be whole numbers ({error}); code censored 0 and the causes 1, 2, ..."
+        raise CohortError(message) from error
     times, _ = survival_outcome(time, np.zeros(codes.shape, dtype=bool))
     bad = ~(np.isfinite(codes) & (codes >= 0) & (codes == np.round(codes)))
     if bad.any():

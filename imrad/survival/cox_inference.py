@@ -121,6 +121,9 @@ def proportional_hazards(
     time, event = as_outcome(y)
     used = _used(model)
     rows, sorted_x, _, moments = _prepared(model, X, y, strata, None)
+    if transform == "log" and (time[event] <= 0).any():
+        message = "transform log needs event times above 0, and some are 0; use km or rank"
+        raise ConfigError(message)
     clock = _clock(transform, time, event)
     g = {moment: clock(moment) for moment in np.unique([item.time for item in moments])}
     centre = np.mean([clock(t) for t in time[event]])

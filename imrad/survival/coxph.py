@@ -8,13 +8,14 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 from sklearn.base import BaseEstimator
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from imrad.evaluation.discrimination import harrell_c
 from imrad.evaluation.outcomes import FloatArray
 from imrad.exceptions import FitError
 from imrad.survival.baseline import breslow_hazard, survival_at
-from imrad.survival.outcome import as_outcome, matched_outcome, require_events
+from imrad.survival.columns import checked_columns, checked_training, checked_weights
+from imrad.survival.outcome import as_outcome
 from imrad.survival.partial_likelihood import CoxRows, newton
 
 __all__ = ["CoxPH"]
@@ -33,7 +34,8 @@ class CoxPH(BaseEstimator):  # type: ignore[misc]
     Attributes
     ----------
     coef_ : ndarray, shape (n_features,)
-        NaN for a column that is constant or determined by others.
+        NaN for a column that is constant or determined by others, among all patients or in every
+        risk set.
     variance_ : ndarray, shape (n_features, n_features)
     log_likelihood_, log_likelihood_null_, score_test_ : float
     n_events_ : int
@@ -65,10 +67,8 @@ class CoxPH(BaseEstimator):  # type: ignore[misc]
         FitError
             If a column separates the outcome, so that no maximum exists.
         """
-        X = validate_data(self, X, dtype=np.float64, ensure_min_samples=2)
-        time, event = matched_outcome(X, y)
-        require_events(event)
-        weight = None if sample_weight is None else np.asarray(sample_weight, dtype=float)
+        X, time, event = checked_training(self, X, y)
+        weight = checked_weights(sample_weight, len(X))
         rows = CoxRows.sort(X, time, event, weight=weight, strata=strata)
         fitted = newton(rows, ties=self.ties, ridge=self.ridge)
         if fitted.separated.any():
@@ -90,7 +90,7 @@ class CoxPH(BaseEstimator):  # type: ignore[misc]
     def predict(self, X: Any) -> FloatArray:
         """Return the linear predictor; higher is an earlier event."""
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=np.float64, reset=False)
+        X = checked_columns(self, X, fitted=True)
         return np.asarray(X @ np.nan_to_num(self.coef_))
 
     def predict_survival(self, X: Any, times: Any) -> FloatArray:

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from imrad.evaluation.calibration import calibration_indices, smooth_calibration
+from imrad.evaluation.calibration import calibration_indices
 from imrad.evaluation.net_benefit import decision_curve
 from imrad.evaluation.operating import SHARES, operating_point
 from imrad.evaluation.outcomes import BoolArray, FloatArray
 from imrad.evaluation.roc import delong_interval, delong_test
 from imrad.evaluation.two_group import ks_two_sample
-from imrad.survival.binary_tasks import GRID, THRESHOLDS
+from imrad.survival.binary_tasks import GRID, THRESHOLDS, flat_predictions, observed_share
 from imrad.survival.binary_views import roc_points
 
 __all__ = ["external_tables"]
@@ -71,8 +71,8 @@ def external_tables(
         curve = decision_curve(outcome, p, THRESHOLDS)
         parts["net_benefit"].append(curve.assign(model=name))
         if min(positive, n - positive) >= LEAST_CURVE and np.ptp(p) > 0:
-            observed = np.asarray(smooth_calibration(outcome, p, GRID)[1])
-            table = pd.DataFrame({"model": name, "predicted": GRID, "observed": np.clip(observed, 0, 1)})
+            observed = np.clip(observed_share(outcome, p), 0, 1)
+            table = pd.DataFrame({"model": name, "predicted": GRID, "observed": observed})
             parts["calibration"].append(table.dropna())
     if min(positive, n - positive) >= LEAST_CLASS:
         for reference, model in combinations(probability, 2):
@@ -93,7 +93,8 @@ def _judged(y: BoolArray, p: FloatArray, threshold: float) -> dict[str, Any]:
     found |= {"brier": float(np.mean((y - p) ** 2)), "expected": expected}
     found["o_over_e"] = float(y.sum()) / expected if expected > 0 else np.nan
     if np.ptp(p) > 0:
-        indices = calibration_indices(y, p)
+        with flat_predictions():
+            indices = calibration_indices(y, p)
         found |= {"intercept": indices["intercept"], "slope": indices["slope"]}
     return found
 

@@ -334,6 +334,12 @@ def twin_groups(
         value only, so that both rows speak of the same ones. Targets that cannot be cut have a reason.
     """
     times, events = survival_outcome(time, event)
+    if not len(measured) == len(predicted) == len(times):
+        message = (
+            f"{len(measured)} measured and {len(predicted)} predicted rows for {len(times)} patients: "
+            "one of each per patient is needed"
+        )
+        raise CohortError(message)
     rows = []
     for target in measured.columns:
         twin = f"Rad-{target}" if f"Rad-{target}" in predicted.columns else target

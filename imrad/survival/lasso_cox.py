@@ -8,12 +8,13 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from imrad.evaluation.discrimination import harrell_c
 from imrad.evaluation.outcomes import BoolArray, FloatArray
 from imrad.exceptions import ConfigError
 from imrad.survival.baseline import breslow_hazard, survival_at
+from imrad.survival.columns import checked_columns, checked_weights
 from imrad.survival.outcome import as_outcome, matched_outcome, require_events
 from imrad.survival.penalised import PenalisedPath, Problem, fit_path
 from imrad.survival.penalty_choice import balanced_folds, best, factors, fold_labels, over_folds
@@ -124,11 +125,11 @@ class LassoCox(BaseEstimator):  # type: ignore[misc]
         ConfigError
             If a setting is unknown.
         """
-        X = validate_data(self, X, dtype=np.float64, ensure_min_samples=2)
+        X = checked_columns(self, X)
         time, event = matched_outcome(X, y)
         self._check()
         require_events(event)
-        weight = None if sample_weight is None else np.asarray(sample_weight, dtype=float)
+        weight = checked_weights(sample_weight, len(X))
         factor = factors(self.unpenalised, getattr(self, "feature_names_in_", None), X.shape[1])
         fixed = self.penalty is not None
         self.lambda_min_ = self.lambda_1se_ = np.nan
@@ -151,7 +152,7 @@ class LassoCox(BaseEstimator):  # type: ignore[misc]
     def predict(self, X: Any) -> FloatArray:
         """Return the linear predictor; higher is an earlier event."""
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=np.float64, reset=False)
+        X = checked_columns(self, X, fitted=True)
         return np.asarray(X @ self.coef_)
 
     def predict_survival(self, X: Any, times: Any) -> FloatArray:

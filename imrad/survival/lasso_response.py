@@ -6,12 +6,13 @@ from typing import Any, Self
 
 import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.base import BaseEstimator, clone
+from sklearn.utils.validation import check_is_fitted
 
 from imrad.evaluation.outcomes import FloatArray, binary_outcome
 from imrad.evaluation.roc import auc
 from imrad.exceptions import ConfigError, FeasibilityError
+from imrad.survival.columns import checked_columns
 from imrad.survival.penalised import GAUSSIAN, LOGISTIC, PenalisedPath, Problem, fit_path
 from imrad.survival.penalty_choice import balanced_folds, best, factors, fold_labels, over_folds
 
@@ -85,7 +86,7 @@ class LassoResponse(BaseEstimator):  # type: ignore[misc]
         FeasibilityError
             If a binary response has one class only, or a class has fewer than two patients.
         """
-        X = validate_data(self, X, dtype=np.float64, ensure_min_samples=2)
+        X = checked_columns(self, X)
         if self.family not in _MEASURES or self.choice not in ("min", "1se"):
             message = f"family must be binomial or gaussian and choice min or 1se; found {self.family}, {self.choice}"
             raise ConfigError(message)
@@ -110,16 +111,19 @@ class LassoResponse(BaseEstimator):  # type: ignore[misc]
     def predict(self, X: Any) -> FloatArray:
         """Return the linear predictor."""
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=np.float64, reset=False)
+        X = checked_columns(self, X, fitted=True)
         return np.asarray(X @ self.coef_ + self.intercept_)
 
     def probability(self, X: Any) -> FloatArray:
         """Return the probability of the event (binomial family)."""
-        return np.asarray(1 / (1 + np.exp(-self.predict(X))))
+        with np.errstate(over="ignore"):
+            return np.asarray(1 / (1 + np.exp(-self.predict(X))))
 
     def _target(self, y: Any, n: int) -> FloatArray:
         if self.family == "gaussian":
             target = np.asarray(y, dtype=float)
+            if target.ndim == 1:
+                target = checked_columns(clone(self), target[:, None])[:, 0]
         else:
             target = binary_outcome(y).astype(float)
             rarer = int(min(target.sum(), len(target) - target.sum()))
@@ -186,7 +190,8 @@ def _loss(measure: str, target: FloatArray, link: FloatArray, family: str) -> Fl
         if len(np.unique(target)) < 2:
             return np.full(link.shape[1], np.nan)
         return np.asarray(auc(target, link))
-    probability = 1 / (1 + np.exp(-link))
+    with np.errstate(over="ignore"):
+        probability = 1 / (1 + np.exp(-link))
     if measure == "mse":
         # Both classes count, so this is twice the Brier score.
         return np.asarray(2 * ((y - probability) ** 2).mean(axis=0))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from sklearn.base import BaseEstimator
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from imrad.evaluation.discrimination import harrell_c
 from imrad.evaluation.outcomes import BoolArray, FloatArray
-from imrad.survival.outcome import as_outcome, matched_outcome, require_events
+from imrad.survival.columns import checked_columns, checked_training
+from imrad.survival.outcome import as_outcome
 
 __all__ = ["Learner"]
 
@@ -19,15 +19,12 @@ class Learner(BaseEstimator):  # type: ignore[misc]
     """What every learner does the same: check its input, give risks and C."""
 
     def _checked(self, X: Any, y: Any) -> tuple[FloatArray, FloatArray, BoolArray]:
-        X = validate_data(self, X, dtype=np.float64, ensure_min_samples=2)
-        time, event = matched_outcome(X, y)
-        require_events(event)
-        return X, time, event
+        return checked_training(self, X, y)
 
     def predict(self, X: Any) -> FloatArray:
         """Return risks; higher is an earlier event."""
         check_is_fitted(self)
-        return self._risk(validate_data(self, X, dtype=np.float64, reset=False))
+        return self._risk(checked_columns(self, X, fitted=True))
 
     def _risk(self, X: FloatArray) -> FloatArray:
         raise NotImplementedError

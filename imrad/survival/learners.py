@@ -10,6 +10,7 @@ import pandas as pd
 from sklearn.base import clone
 
 from imrad.evaluation.outcomes import BoolArray, FloatArray
+from imrad.exceptions import ConfigError, FitError
 from imrad.survival.coxph import CoxPH
 from imrad.survival.lasso_cox import LassoCox
 from imrad.survival.learner import Learner
@@ -80,9 +81,14 @@ class CoxBoost(Learner):
         ------
         TooFewEventsError
             If there are too few events.
+        ConfigError
+            If no column is penalised, so that none can be boosted.
         """
         X, time, event = self._checked(X, y)
         free = factors(self.unpenalised, getattr(self, "feature_names_in_", None), X.shape[1]) == 0
+        if free.all():
+            message = f"all {len(free)} columns are unpenalised, so none is left to boost; use CoxPH"
+            raise ConfigError(message)
         penalty = 9.0 * event.sum() if self.penalty is None else self.penalty
         path = _boost(X, time, event, free, penalty, self.n_steps)
         self.cv_: pd.DataFrame | None = None
@@ -135,6 +141,9 @@ def _boost(
     X: FloatArray, time: FloatArray, event: BoolArray, free: BoolArray, penalty: float, n_steps: int
 ) -> FloatArray:
     """Return coefficients after each step, on the original scale; penalised columns are boosted as z-scores."""
+    if len(X) < 2:
+        message = f"boosting needs 2 patients or more in every training part, found {len(X)}; use fewer folds"
+        raise FitError(message)
     centre, scale = X.mean(axis=0), X.std(axis=0, ddof=1)
     varies = scale > 1e-12 * np.maximum(np.abs(centre), 1e-300)
     scale = np.where(free | ~varies, 1.0, scale)

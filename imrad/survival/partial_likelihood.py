@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,12 +11,15 @@ from imrad.compiled import compiled
 from imrad.evaluation.outcomes import BoolArray, FloatArray, merge_close_times
 from imrad.exceptions import ConfigError, FitError
 
-__all__ = ["CoxRows", "NewtonFit", "newton", "univariate"]
+__all__ = ["CoxRows", "NewtonFit", "independent_columns", "newton", "univariate"]
 
 IntArray = np.ndarray[Any, np.dtype[np.int64]]
 
 # A standardised coefficient beyond this means a hazard ratio per SD above 10^8: the likelihood has no maximum.
 _SEPARATED = 18.0
+
+# A column has no information of its own below this share of it.
+_FLAT = 1e-10
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,11 @@ class CoxRows:
         bounds = np.append(start, n).astype(np.int64)
         return cls(columns, event[order], case[order], bounds, opens, order, times, centre, scale)
 
+    def take(self, columns: list[int]) -> CoxRows:
+        """Return the same rows with these columns only."""
+        part = np.ascontiguousarray(self.columns[:, columns])
+        return replace(self, columns=part, centre=self.centre[columns], scale=self.scale[columns])
+
 
 @dataclass(frozen=True)
 class NewtonFit:
@@ -88,6 +96,7 @@ class NewtonFit:
         NaN for a constant column, or one that others determine.
     variance : ndarray, shape (p, p)
     log_likelihood, log_likelihood_null, score_test : float
+        The score test is NaN where the iteration began elsewhere than at 0.
     iterations : int
     separated : ndarray of bool, shape (p,)
         Columns whose coefficient grows without bound.
@@ -102,7 +111,14 @@ class NewtonFit:
     separated: BoolArray
 
 
-def newton(rows: CoxRows, *, ties: str = "efron", ridge: float = 0.0) -> NewtonFit:
+def newton(
+    rows: CoxRows,
+    *,
+    ties: str = "efron",
+    ridge: float = 0.0,
+    start: FloatArray | None = None,
+    independent: bool = False,
+) -> NewtonFit:
     """Maximise the partial likelihood.
 
     Parameters
@@ -111,6 +127,11 @@ def newton(rows: CoxRows, *, ties: str = "efron", ridge: float = 0.0) -> NewtonF
     ties : {"efron", "breslow"}
     ridge : float
         Penalty ``ridge / 2 * sum b_j^2`` on standardised coefficients; 0 for none.
+    start : ndarray, shape (p,), optional
+        Coefficients on the original scale near the maximum, such as those of a model with a column
+        less; 0 by default.
+    independent : bool
+        Whether no column is known to be constant or determined by others.
 
     Raises
     ------
@@ -123,14 +144,21 @@ def newton(rows: CoxRows, *, ties: str = "efron", ridge: float = 0.0) -> NewtonF
         message = f"ties must be efron or breslow; found {ties!r}"
         raise ConfigError(message)
     p = rows.columns.shape[1]
-    used = _independent(rows)
+    used = np.arange(p) if independent else independent_columns(rows, ties=ties)
     columns = np.ascontiguousarray(rows.columns[:, used])
     beta = np.zeros(len(used))
+    if start is not None:
+        null, _, _ = _derivatives(
+            columns[:, :0], rows.event, rows.weight, rows.block, rows.opens, beta[:0], ties == "efron"
+        )
+        beta = np.nan_to_num(start[used]) * rows.scale[used]
     value, gradient, information = _derivatives(
         columns, rows.event, rows.weight, rows.block, rows.opens, beta, ties == "efron"
     )
-    null = value
-    score_test = float(gradient @ _solve(information, gradient)) if len(used) else 0.0
+    score_test = np.nan
+    if start is None:
+        null = value
+        score_test = float(gradient @ _solve(information, gradient)) if len(used) else 0.0
     iterations, settled = 0, len(used) == 0
     while not settled and iterations < 100:
         iterations += 1
@@ -164,19 +192,43 @@ def newton(rows: CoxRows, *, ties: str = "efron", ridge: float = 0.0) -> NewtonF
     return NewtonFit(coef, variance, float(value), float(null), score_test, iterations, separated)
 
 
-def _independent(rows: CoxRows) -> IntArray:
-    """Columns that vary and are not determined by earlier ones, as R drops them."""
+def independent_columns(rows: CoxRows, *, ties: str = "efron") -> IntArray:
+    """Return the columns that vary and are not determined by earlier ones, as R drops them.
+
+    What varies among all patients may not do so among those at risk when somebody dies; then the
+    likelihood is flat.
+    """
+    used = _varying_columns(rows)
+    columns = np.ascontiguousarray(rows.columns[:, used])
+    _, _, information = _derivatives(
+        columns, rows.event, rows.weight, rows.block, rows.opens, np.zeros(len(used)), ties == "efron"
+    )
+    deaths = float(rows.weight[rows.event].sum())
     kept: list[int] = []
-    basis = np.zeros((rows.columns.shape[0], 0))
-    root = np.sqrt(rows.weight)[:, None]
-    for j in np.flatnonzero(rows.scale > 0):
-        column = root[:, 0] * rows.columns[:, j]
-        rest = column - basis @ (basis.T @ column)
-        rest = rest - basis @ (basis.T @ rest)
+    left = information.copy()
+    for j in range(len(used)):
+        if left[j, j] <= _FLAT * max(information[j, j], deaths * 1e-4):
+            continue
+        kept.append(j)
+        left -= np.outer(left[:, j], left[j]) / left[j, j]
+    return used[kept]
+
+
+def _varying_columns(rows: CoxRows) -> IntArray:
+    kept: list[int] = []
+    root = np.sqrt(rows.weight)
+    varying = np.flatnonzero(rows.scale > 0)
+    # One direction a row, so that a column of a large table is read in one go.
+    basis = np.zeros((min(len(varying), len(root)), len(root)))
+    for j in varying:
+        column = root * rows.columns[:, j]
+        found = basis[: len(kept)]
+        rest = column - (found @ column) @ found
+        rest = rest - (found @ rest) @ found
         length = float(np.linalg.norm(rest))
-        if length > 1e-7 * float(np.linalg.norm(column)):
+        if length > 1e-7 * float(np.linalg.norm(column)) and len(kept) < len(basis):
+            basis[len(kept)] = rest / length
             kept.append(int(j))
-            basis = np.column_stack([basis, rest / length])
     return np.array(kept, dtype=np.int64)
 
 

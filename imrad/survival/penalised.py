@@ -145,10 +145,6 @@ class Problem:
 def _normalised(weight: FloatArray | None, n: int) -> FloatArray:
     if weight is None:
         return np.ones(n)
-    weight = np.asarray(weight, dtype=float)
-    if len(weight) != n or not np.isfinite(weight).all() or (weight < 0).any() or weight.sum() <= 0:
-        message = f"weights must be {n} finite numbers, none negative and not all 0; found {len(weight)}"
-        raise FitError(message)
     return np.asarray(weight * (n / weight.sum()))
 
 

@@ -7,10 +7,11 @@ from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from imrad.evaluation.outcomes import BoolArray, FloatArray
 from imrad.exceptions import FitError
+from imrad.survival.columns import checked_columns
 from imrad.survival.coxph import CoxPH
 from imrad.survival.learners import study_learners
 from imrad.survival.outcome import as_outcome, require_events
@@ -69,7 +70,7 @@ class Radscore(BaseEstimator):  # type: ignore[misc]
         FitError
             If no learner can be fitted or none selects a feature.
         """
-        X = validate_data(self, X, dtype=np.float64, ensure_min_samples=2)
+        X = checked_columns(self, X)
         time, event = as_outcome(y)
         require_events(event)
         votes: dict[str, BoolArray] = {}
@@ -111,7 +112,7 @@ class Radscore(BaseEstimator):  # type: ignore[misc]
     def predict(self, X: Any) -> FloatArray:
         """Return the Radscore, a log hazard ratio up to a constant."""
         check_is_fitted(self)
-        return np.asarray(validate_data(self, X, reset=False, dtype=np.float64) @ self.coef_)
+        return np.asarray(checked_columns(self, X, fitted=True) @ self.coef_)
 
 
 def _cox(X: FloatArray, time: FloatArray, event: BoolArray) -> CoxPH:

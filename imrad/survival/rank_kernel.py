@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 from scipy import stats
 
+from imrad.compiled import compiled
 from imrad.evaluation.outcomes import BoolArray, FloatArray
 
 __all__ = ["order_codes", "rank_sum_p"]
@@ -49,7 +49,7 @@ def rank_sum_p(codes: CodeArray, y: BoolArray) -> FloatArray:
     return np.asarray(np.where(np.isnan(sigma), np.nan, np.where(sigma > 0, np.minimum(p, 1.0), 1.0)))
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@compiled()
 def _statistics(codes: Any, y: Any) -> Any:  # pragma: no cover
     p, n = codes.shape
     z, sigma = np.empty(p), np.empty(p)

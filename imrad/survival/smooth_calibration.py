@@ -55,13 +55,16 @@ def smooth_survival_calibration(
     Raises
     ------
     CohortError
-        If predictions lie outside [0, 1].
+        If predictions lie outside [0, 1], or there are fewer than 2 patients.
 
     References
     ----------
     Austin et al., 2020, doi:10.1002/sim.8570.
     """
     times, events = survival_outcome(time, event)
+    if len(times) < 2:
+        message = f"a calibration curve needs 2 patients or more, found {len(times)}"
+        raise CohortError(message)
     predicted = finite(survival, len(times), "predicted survival")
     if ((predicted < 0) | (predicted > 1)).any():
         message = "predicted survival has values outside [0, 1]; calibration needs probabilities"

@@ -8,19 +8,16 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
-from sklearn.feature_selection import SelectorMixin
-from sklearn.utils.validation import check_is_fitted, validate_data
 
-from imrad.evaluation.outcomes import BoolArray, FloatArray
 from imrad.exceptions import ConfigError
+from imrad.survival.columns import Chooser, checked_training
 from imrad.survival.coxph import CoxPH
-from imrad.survival.outcome import matched_outcome, require_events
-from imrad.survival.partial_likelihood import CoxRows, newton
+from imrad.survival.partial_likelihood import CoxRows, independent_columns, newton
 
 __all__ = ["StepwiseAIC"]
 
 
-class StepwiseAIC(SelectorMixin, BaseEstimator):  # type: ignore[misc]
+class StepwiseAIC(Chooser, BaseEstimator):  # type: ignore[misc]
     """Add and drop terms of a Cox model while that lowers ``-2 log likelihood + k * columns``.
 
     Parameters
@@ -70,9 +67,7 @@ class StepwiseAIC(SelectorMixin, BaseEstimator):  # type: ignore[misc]
         TooFewEventsError
             If there is no event.
         """
-        X = validate_data(self, X, dtype=np.float64, ensure_min_samples=2)
-        time, event = matched_outcome(X, y)
-        require_events(event)
+        X, time, event = checked_training(self, X, y)
         if self.direction not in ("both", "backward", "forward"):
             message = f"direction must be both, backward or forward; found {self.direction!r}"
             raise ConfigError(message)
@@ -83,12 +78,20 @@ class StepwiseAIC(SelectorMixin, BaseEstimator):  # type: ignore[misc]
             else {str(name): list(columns) for name, columns in self.terms.items()}
         )
         current = [] if self.direction == "forward" else list(terms)
+        rows = CoxRows.sort(X, time, event)
+        independent = len(independent_columns(rows, ties=self.ties)) == X.shape[1]
         known: dict[frozenset[str], float] = {}
+        # Coefficients of the last fit begin the next, which differs by a term.
+        coef = np.zeros(X.shape[1])
 
         def criterion(kept: list[str]) -> float:
             key = frozenset(kept)
             if key not in known:
-                known[key] = self._criterion(X, time, event, [j for name in kept for j in terms[name]])
+                columns = [j for name in kept for j in terms[name]]
+                fitted = newton(rows.take(columns), ties=self.ties, start=coef[columns], independent=independent)
+                if not fitted.separated.any():
+                    coef[columns] = np.nan_to_num(fitted.coef)
+                known[key] = -2 * fitted.log_likelihood + self.k * int(np.isfinite(fitted.coef).sum())
             return known[key]
 
         best = criterion(current)
@@ -125,13 +128,3 @@ class StepwiseAIC(SelectorMixin, BaseEstimator):  # type: ignore[misc]
         chosen = pd.DataFrame(X[:, self.selected_], columns=[str(names[j]) for j in self.selected_])
         self.model_ = CoxPH(ties=self.ties).fit(chosen, (time, event)) if columns else None
         return self
-
-    def _criterion(self, X: FloatArray, time: FloatArray, event: BoolArray, columns: list[int]) -> float:
-        fitted = newton(CoxRows.sort(X[:, columns], time, event), ties=self.ties)
-        return -2 * fitted.log_likelihood + self.k * int(np.isfinite(fitted.coef).sum())
-
-    def _get_support_mask(self) -> BoolArray:
-        check_is_fitted(self)
-        mask = np.zeros(self.n_features_in_, dtype=bool)
-        mask[self.selected_] = True
-        return mask

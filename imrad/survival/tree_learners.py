@@ -134,12 +134,20 @@ class SurvivalForest(Learner):
         ------
         TooFewEventsError
             If there is no event.
+        FitError
+            If nobody outlives anybody's event, so that no two patients can be compared.
         """
         from sksurv.ensemble import RandomSurvivalForest
         from sksurv.util import Surv
 
         X, time, event = self._checked(X, y)
         _refuse_beyond_single(X)
+        if not (time[event].min() < time.max() or ((time == time.max()) & ~event).any()):
+            message = (
+                f"no patient of {len(time)} outlives another's event, so a forest has nothing to learn; "
+                "choose an endpoint with earlier events"
+            )
+            raise FitError(message)
         forest = RandomSurvivalForest(
             n_estimators=self.n_trees,
             min_samples_leaf=min(self.min_leaf, max(len(X) // 4, 1)),

@@ -15,6 +15,8 @@ from imrad.evaluation.logistic import fit_each_column
 from imrad.evaluation.multiplicity import adjust
 from imrad.evaluation.outcomes import BoolArray, FloatArray, binary_outcome
 from imrad.evaluation.two_group import screen
+from imrad.exceptions import CohortError
+from imrad.survival.columns import LARGEST
 
 __all__ = ["univariable_table"]
 
@@ -41,6 +43,10 @@ def univariable_table(outcome: npt.ArrayLike, tables: Mapping[str, pd.DataFrame]
         summary_0 and summary_1 (median and quartiles of a number, counts of categories, in each class).
     """
     y = binary_outcome(outcome)
+    for name, table in tables.items():
+        if len(table) != len(y):
+            message = f"block {name} has {len(table)} rows for {len(y)} outcomes: one of each per patient is needed"
+            raise CohortError(message)
     parts = [_block(y, table).assign(block=name) for name, table in tables.items() if table.shape[1]]
     columns = [*COLUMNS, *SUMMARIES]
     return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
@@ -52,6 +58,10 @@ def _block(y: BoolArray, table: pd.DataFrame) -> pd.DataFrame:
     rows: list[dict[str, Any]] = [{} for _ in columns]
     if numeric:
         x = table.iloc[:, numeric].to_numpy(dtype=float, na_value=np.nan)
+        if (np.abs(x) > LARGEST).any():
+            column = table.columns[numeric[int(np.argmax((np.abs(x) > LARGEST).any(axis=0)))]]
+            message = f"column {column} holds values beyond {LARGEST:g}; rescale it, or leave it out"
+            raise CohortError(message)
         found = screen(y, x)
         parts = {"n": found["n"], "p": found["p"], "auc": found["auc"]} | _odds_ratios(y, x)
         for place, number in enumerate(numeric):

@@ -25,7 +25,7 @@ def efron_log_likelihood(time: FloatArray, event: BoolArray, score: FloatArray) 
     total = float(score[event].sum()) - top * float(event.sum())
     which = np.repeat(np.arange(len(moments)), deaths)
     share = (np.arange(len(which)) - np.repeat(np.cumsum(deaths) - deaths, deaths)) / np.maximum(deaths[which], 1)
-    return total - float(np.log(at_risk[which] - share * dying[which]).sum())
+    return total - float(np.log(np.maximum(at_risk[which] - share * dying[which], 1e-300)).sum())
 
 
 def validation_indices(time: npt.ArrayLike, event: npt.ArrayLike, score: npt.ArrayLike) -> dict[str, float]:
@@ -57,6 +57,8 @@ def validation_indices(time: npt.ArrayLike, event: npt.ArrayLike, score: npt.Arr
     try:
         fitted = CoxPH().fit(lp[:, None], (times, events))
     except FitError:
+        return out
+    if np.isnan(fitted.coef_[0]):
         return out
     n, null = len(times), -2 * fitted.log_likelihood_null_
     ratio = 2 * (fitted.log_likelihood_ - fitted.log_likelihood_null_)

@@ -426,6 +426,6 @@ def test_sizes_and_shapes_that_cannot_be_used_get_a_sentence():
             model.fit(X, (time[:-1], event[:-1]))
     for model in (GradientBoostedCox(), SurvivalForest()):
         with pytest.raises(FitError, match="single precision"):
-            model.fit(X * 1e200, (time, event))
+            model.fit(X * 1e50, (time, event))
     with pytest.raises(CohortError, match="0 patients with 0 groups"):
         log_rank([], [], [])
