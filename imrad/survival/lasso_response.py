@@ -13,6 +13,7 @@ from imrad.evaluation.outcomes import FloatArray, binary_outcome
 from imrad.evaluation.roc import auc
 from imrad.exceptions import ConfigError, FeasibilityError
 from imrad.survival.columns import checked_columns
+from imrad.survival.outcome import as_numbers
 from imrad.survival.penalised import GAUSSIAN, LOGISTIC, PenalisedPath, Problem, fit_path
 from imrad.survival.penalty_choice import balanced_folds, best, factors, fold_labels, over_folds
 
@@ -121,7 +122,7 @@ class LassoResponse(BaseEstimator):  # type: ignore[misc]
 
     def _target(self, y: Any, n: int) -> FloatArray:
         if self.family == "gaussian":
-            target = np.asarray(y, dtype=float)
+            target = np.asarray(as_numbers(y), dtype=float)
             if target.ndim == 1:
                 target = checked_columns(clone(self), target[:, None])[:, 0]
         else:

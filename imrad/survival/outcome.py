@@ -10,7 +10,7 @@ import pandas as pd
 from imrad.evaluation.outcomes import BoolArray, FloatArray, survival_outcome
 from imrad.exceptions import CohortError, TooFewEventsError
 
-__all__ = ["as_outcome", "matched_outcome", "require_events"]
+__all__ = ["as_numbers", "as_outcome", "matched_outcome", "require_events"]
 
 
 def as_outcome(y: Any) -> tuple[FloatArray, BoolArray]:
@@ -34,7 +34,7 @@ def as_outcome(y: Any) -> tuple[FloatArray, BoolArray]:
         If y has another form, a value is missing, a time is negative, or events are not 0 and 1.
     """
     time, event = _split(y)
-    return survival_outcome(_numbers(time), _numbers(event))
+    return survival_outcome(as_numbers(time), as_numbers(event))
 
 
 def matched_outcome(X: FloatArray, y: Any) -> tuple[FloatArray, BoolArray]:
@@ -97,7 +97,14 @@ def _split(y: Any) -> tuple[Any, Any]:
     raise CohortError(message)
 
 
-def _numbers(values: Any) -> Any:
+def as_numbers(values: Any) -> Any:
+    """Return outcomes as an array of floats, or of truth values where a table holds those.
+
+    Raises
+    ------
+    CohortError
+        If they are no numbers.
+    """
     if isinstance(values, pd.Series):
         if values.dtype.kind == "b":
             return values.to_numpy()
@@ -105,5 +112,5 @@ def _numbers(values: Any) -> Any:
     try:
         return np.asarray(values, dtype=float)
     except (TypeError, ValueError) as error:
-        message = f"times and events must be numbers ({error})"
+        message = f"outcomes must be numbers ({error})"
         raise CohortError(message) from error
