@@ -11,7 +11,7 @@ import pandas as pd
 from scipy import special, stats
 
 from imrad.evaluation.bootstrap import optimism
-from imrad.evaluation.discrimination import censoring_influence, censoring_survival
+from imrad.evaluation.censoring_weights import censoring_influence, censoring_survival
 from imrad.evaluation.kaplan_meier import kaplan_meier
 from imrad.evaluation.logistic import fit_logistic
 from imrad.evaluation.outcomes import FloatArray, IntArray, binary_outcome, finite, survival_outcome

@@ -9,10 +9,17 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
+from imrad.evaluation.censoring_weights import censoring_survival
+from imrad.evaluation.comparable_pairs import (
+    concordant_and_comparable,
+    first_not_later,
+    outlived_by,
+    outlives,
+    tied_time_pairs,
+)
 from imrad.evaluation.outcomes import (
     BoolArray,
     FloatArray,
-    IntArray,
     finite,
     merge_close_times,
     ranks,
@@ -23,16 +30,11 @@ __all__ = [
     "Concordance",
     "PairedConcordance",
     "bootstrap_c",
-    "censoring_influence",
-    "censoring_survival",
     "compare_concordance",
     "concordance",
     "harrell_c",
     "uno_c",
 ]
-
-# Up to this many patients a matrix of all pairs is faster than sorting; above it, it is never made.
-PAIR_MATRIX_LIMIT = 1500
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ def harrell_c(
     Harrell et al., 1996, doi:10.1002/(SICI)1097-0258(19960229)15:4<361::AID-SIM168>3.0.CO;2-4.
     """
     times, events, risks, case = _checked(time, event, risk, weights)
-    good, pairs = _c_sums(times, events, ranks(risks), case, np.ones(len(times)))
+    good, pairs = concordant_and_comparable(times, events, ranks(risks), case, np.ones(len(times)))
     return good / pairs if pairs > 0 else float("nan")
 
 
@@ -167,73 +169,8 @@ def uno_c(
     weight = np.where(counted, 1.0 / np.where(g > 0, g, 1.0) ** 2, 0.0)
     # survC1 compares with strictly later times only: then a censored tie is not later.
     order_events = np.ones(len(times), bool) if definition == "survC1" else events
-    good, pairs = _c_sums(times, order_events, ranks(risks), case, weight)
+    good, pairs = concordant_and_comparable(times, order_events, ranks(risks), case, weight)
     return good / pairs if pairs > 0 else float("nan")
-
-
-def censoring_survival(
-    time: npt.ArrayLike,
-    event: npt.ArrayLike,
-    *,
-    at: npt.ArrayLike,
-    just_before: bool = True,
-    events_first: bool = True,
-) -> FloatArray:
-    """Return the Kaplan-Meier estimate of remaining uncensored, G(t-) or G(t), at given times.
-
-    Parameters
-    ----------
-    time, event : array_like, shape (n_patients,)
-        Patients from whom G is estimated.
-    at : array_like
-        Times asked for.
-    just_before : bool
-        G(t-) if True, else G(t).
-    events_first : bool
-        Whether events leave the risk set before censorings at the same time (as survival::concordance,
-        timeROC and scikit-survival); a plain reverse Kaplan-Meier does not.
-    """
-    times, events = survival_outcome(time, event)
-    unique, inverse = np.unique(times, return_inverse=True)
-    deaths = np.bincount(inverse, weights=events, minlength=len(unique))
-    censored = np.bincount(inverse, weights=~events, minlength=len(unique))
-    at_risk = (deaths + censored)[::-1].cumsum()[::-1]
-    if events_first:
-        at_risk = at_risk - deaths
-    with np.errstate(divide="ignore", invalid="ignore"):
-        step = np.where(censored > 0, 1.0 - censored / at_risk, 1.0)
-    curve = np.concatenate(([1.0], np.cumprod(step)))
-    asked = np.asarray(at, dtype=float)
-    return np.asarray(curve[np.searchsorted(unique, asked, side="left" if just_before else "right")])
-
-
-def censoring_influence(
-    place: IntArray, events: BoolArray, moves: FloatArray, limit: IntArray, jump_place: IntArray
-) -> FloatArray:
-    """Return each patient's influence on a sum of weights 1/G through the estimate of G.
-
-    Parameters
-    ----------
-    place : ndarray of int, shape (n,)
-        Position of each patient's time among the distinct (or row by row) times.
-    events : ndarray of bool, shape (n,)
-    moves : ndarray, shape (n,)
-        Derivative of the sum by the logarithm of each patient's 1/G.
-    limit : ndarray of int, shape (n,)
-        Number of positions up to which each patient's G is a product.
-    jump_place : ndarray of int, shape (n,)
-        Position at which a patient's own censoring is counted.
-    """
-    n = len(place)
-    size = int(place.max(initial=0)) + 1
-    at_risk = np.bincount(place, minlength=size)[::-1].cumsum()[::-1] / n
-    hazard = np.bincount(place, weights=~events, minlength=size) / n / at_risk**2
-    cumulative = np.concatenate(([0.0], np.cumsum(hazard)))
-    share = np.bincount(limit, weights=moves, minlength=size + 1)
-    tail = share[::-1].cumsum()[::-1]
-    before = np.concatenate(([0.0], np.cumsum(share * cumulative)))
-    jump = np.where(events, 0.0, tail[jump_place + 1] / at_risk[jump_place])
-    return np.asarray(jump - before[place + 1] - cumulative[place + 1] * tail[place + 1])
 
 
 def concordance(
@@ -278,12 +215,12 @@ def concordance(
     if tau is not None:
         weight[times > tau] = 0.0
     rank = ranks(risks)
-    lower, tied, later = _earlier_sums(times, events, rank, case)
+    lower, tied, later = outlived_by(times, events, rank, case)
     forward = weight[:, None] * np.column_stack([lower, later - lower - tied, tied])
-    backward = _later_sums(times, events, rank, case * weight)
+    backward = outlives(times, events, rank, case * weight)
     counts = case @ forward
     pairs = counts.sum()
-    same_time, both = _tied_time_pairs(times, events, rank, case, weight)
+    same_time, both = tied_time_pairs(times, events, rank, case, weight)
     c = float((counts[0] + counts[2] / 2) / pairs) if pairs > 0 else float("nan")
     mine = forward + backward
     influence = (mine[:, 0] + mine[:, 2] / 2 - c * mine.sum(axis=1)) / (pairs if pairs > 0 else 1.0)
@@ -366,14 +303,16 @@ def bootstrap_c(
     order = np.lexsort((events, -times))
     times, events, rank, weight = times[order], events[order], ranks(risks)[order], weight[order]
     if n > 20_000:
-        return np.array([_ratio(_c_sums(times, events, rank, row[order].astype(float), weight)) for row in drawn])
+        return np.array(
+            [_ratio(concordant_and_comparable(times, events, rank, row[order].astype(float), weight)) for row in drawn]
+        )
     # Entries are multiples of 1/2 and row sums at most n: single precision is exact for whole counts.
     whole = np.issubdtype(drawn.dtype, np.integer) or bool(np.all(drawn == np.round(drawn)))
     kind: type[np.floating[Any]] = (
         np.float32 if whole and float(drawn.sum(axis=1).max(initial=0)) < 2**22 else np.float64
     )
     cases: np.ndarray[Any, Any] = np.ascontiguousarray(drawn[:, order], dtype=kind)
-    later = _first_not_later(times, events)
+    later = first_not_later(times, events)
     cumulative = np.concatenate((np.zeros((len(drawn), 1)), np.cumsum(cases, axis=1, dtype=float)), axis=1)
     rows = np.flatnonzero(weight > 0)
     good, pairs = np.zeros(len(drawn)), np.zeros(len(drawn))
@@ -416,100 +355,3 @@ def _by_cluster(shares: FloatArray, clusters: npt.ArrayLike | None) -> FloatArra
         return shares
     group = np.unique(np.asarray(clusters), return_inverse=True)[1]
     return np.asarray(np.bincount(group, weights=shares), dtype=float)
-
-
-def _c_sums(
-    times: FloatArray, events: BoolArray, rank: IntArray, case: FloatArray, weight: FloatArray
-) -> tuple[float, float]:
-    """Weighted numbers of concordant (ties one half) and of comparable pairs."""
-    weight = np.where(events, weight, 0.0)
-    lower, tied, later = _earlier_sums(times, events, rank, case)
-    scaled = case * weight
-    return float(scaled @ (lower + tied / 2)), float(scaled @ later)
-
-
-def _first_not_later(times: FloatArray, events: BoolArray) -> IntArray:
-    """For rows in falling time, censored before events: how many rows outlive each row's event."""
-    n = len(times)
-    new = np.concatenate(([True], (times[1:] != times[:-1]) | (events[1:] != events[:-1])))
-    start = np.maximum.accumulate(np.where(new, np.arange(n), 0))
-    return np.asarray(start, dtype=np.intp)
-
-
-def _earlier_sums(
-    times: FloatArray, events: BoolArray, rank: IntArray, case: FloatArray
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """For each patient, the weight of those who outlive it: with lower risk, with equal risk, all."""
-    order = np.lexsort((events, -times))
-    bound = _first_not_later(times[order], events[order])
-    below, equal = _prefix_sums(rank[order], case[order], bound)
-    everyone = np.concatenate(([0.0], np.cumsum(case[order])))[bound]
-    out = np.empty((3, len(times)))
-    out[:, order] = below, equal, everyone
-    return out[0], out[1], out[2]
-
-
-def _later_sums(times: FloatArray, events: BoolArray, rank: IntArray, weight: FloatArray) -> FloatArray:
-    """For each patient, the weight of the events it outlives: with higher, lower and equal risk."""
-    order = np.lexsort((~events, times))
-    t, e = times[order], events[order]
-    first = np.searchsorted(t, t, side="left")
-    deaths_here = np.concatenate(([0], np.cumsum(e)))
-    last = np.searchsorted(t, t, side="right")
-    bound = np.where(e, first, first + deaths_here[last] - deaths_here[first])
-    # The censored in the prefix weigh nothing.
-    below, equal = _prefix_sums(rank[order], np.where(e, weight[order], 0.0), bound)
-    everyone = np.concatenate(([0.0], np.cumsum(np.where(e, weight[order], 0.0))))[bound]
-    out = np.empty((len(times), 3))
-    out[order] = np.column_stack([everyone - below - equal, below, equal])
-    return out
-
-
-def _prefix_sums(rank: IntArray, weight: FloatArray, bound: IntArray) -> tuple[FloatArray, FloatArray]:
-    """For each row i, the weight among the first bound[i] rows with rank below, and equal to, rank[i].
-
-    Small inputs compare all pairs; large ones cut each prefix into blocks of powers of two, each
-    sorted by rank, so that n log(n)^2 steps and memory linear in n suffice.
-    """
-    n = len(rank)
-    if n <= PAIR_MATRIX_LIMIT:
-        inside = np.arange(n)[None, :] < bound[:, None]
-        below = ((rank[None, :] < rank[:, None]) & inside) @ weight
-        equal = ((rank[None, :] == rank[:, None]) & inside) @ weight
-        return below, equal
-    below, equal = np.zeros(n), np.zeros(n)
-    span = int(rank.max()) + 2
-    position = np.arange(n)
-    size = 1
-    while size <= n:
-        rows = np.flatnonzero((bound // size) % 2 == 1)
-        if len(rows):
-            block = bound[rows] // size - 1
-            key = (position // size) * span + rank
-            order = np.argsort(key, kind="stable")
-            sums = np.concatenate(([0.0], np.cumsum(weight[order])))
-            low = np.searchsorted(key[order], block * span + rank[rows], side="left")
-            high = np.searchsorted(key[order], block * span + rank[rows], side="right")
-            below[rows] += sums[low] - sums[block * size]
-            equal[rows] += sums[high] - sums[low]
-        size *= 2
-    return below, equal
-
-
-def _tied_time_pairs(
-    times: FloatArray, events: BoolArray, rank: IntArray, case: FloatArray, weight: FloatArray
-) -> tuple[float, float]:
-    """Weighted numbers of pairs of events at one time: with different and with equal risk."""
-
-    def pairs(*columns: FloatArray | IntArray) -> float:
-        key = np.unique(np.column_stack(columns)[events], axis=0, return_inverse=True)[1].ravel()
-        total = np.bincount(key, weights=case[events])
-        squares = np.bincount(key, weights=case[events] ** 2)
-        at = np.zeros(len(total))
-        at[key] = weight[events]
-        return float(np.sum(at * (total**2 - squares)) / 2)
-
-    if not events.any():
-        return 0.0, 0.0
-    both = pairs(times, rank)
-    return pairs(times) - both, both

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-from imrad.evaluation.discrimination import censoring_influence, censoring_survival
+from imrad.evaluation.censoring_weights import censoring_influence, censoring_survival
 from imrad.evaluation.outcomes import BoolArray, FloatArray, finite, merge_close_times, ranks, survival_outcome
 from imrad.exceptions import CohortError
 

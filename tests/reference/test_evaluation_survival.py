@@ -68,7 +68,7 @@ def column(case, name):
 @cases("concordance")
 @pytest.mark.parametrize("limit", [1500, 0], ids=["pairs", "sorted"])
 def test_concordance(case, limit, monkeypatch):
-    monkeypatch.setattr("imrad.evaluation.discrimination.PAIR_MATRIX_LIMIT", limit)
+    monkeypatch.setattr("imrad.evaluation.comparable_pairs.PAIR_MATRIX_LIMIT", limit)
     time, event = outcome(case)
     values, risk = case["values"], column(case, "lp1")
     kinds = {

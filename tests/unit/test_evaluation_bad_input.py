@@ -7,9 +7,10 @@ import pytest
 
 from imrad.evaluation.bootstrap import corrected_interval, optimism, resample_counts, resample_indices
 from imrad.evaluation.calibration import brier_interval, brier_survival, calibration_groups, calibration_indices
+from imrad.evaluation.censoring_weights import censoring_survival
 from imrad.evaluation.clustering import kmeans, linkage, medoids, silhouette
 from imrad.evaluation.contingency import chi_square, fisher_exact
-from imrad.evaluation.discrimination import bootstrap_c, censoring_survival, concordance, harrell_c, uno_c
+from imrad.evaluation.discrimination import bootstrap_c, concordance, harrell_c, uno_c
 from imrad.evaluation.kaplan_meier import follow_up, kaplan_meier, log_rank
 from imrad.evaluation.logistic import fit_logistic
 from imrad.evaluation.multiplicity import adjust
@@ -95,7 +96,7 @@ def test_large_and_small_ways_agree(monkeypatch):
     time, event, risk = rng.exponential(20, n).round(), rng.random(n) < 0.5, rng.normal(size=n).round(1)
     weights = rng.integers(0, 3, n).astype(float)
     small = concordance(time, event, risk, weights=weights, time_weight="n/G2")
-    monkeypatch.setattr("imrad.evaluation.discrimination.PAIR_MATRIX_LIMIT", 0)
+    monkeypatch.setattr("imrad.evaluation.comparable_pairs.PAIR_MATRIX_LIMIT", 0)
     large = concordance(time, event, risk, weights=weights, time_weight="n/G2")
     assert large.c == pytest.approx(small.c, rel=1e-12)
     np.testing.assert_allclose(large.influence, small.influence, atol=1e-15)
