@@ -157,6 +157,8 @@ class Kappa:
         Large-sample limits; NaN where there is no such formula.
     z, p : float
         Test of no agreement beyond chance, two-sided.
+    agreement : float
+        Share of subjects to whom all raters gave one category.
     """
 
     value: float
@@ -164,6 +166,7 @@ class Kappa:
     upper: float
     z: float
     p: float
+    agreement: float = float("nan")
 
 
 def cohen_kappa(
@@ -201,7 +204,7 @@ def cohen_kappa(
     chance = np.outer(rows, columns)
     observed, expected = float((credit * table).sum()), float((credit * chance).sum())
     if expected >= 1:
-        return Kappa(float("nan"), float("nan"), float("nan"), float("nan"), float("nan"))
+        return Kappa(float("nan"), float("nan"), float("nan"), float("nan"), float("nan"), float(np.trace(table)))
     value = (observed - expected) / (1 - expected)
     marginal = np.add.outer(credit @ columns, rows @ credit)
     null = float((chance * (credit - marginal) ** 2).sum()) - expected**2
@@ -209,7 +212,8 @@ def cohen_kappa(
     spread = (table * (credit * (1 - expected) - marginal * (1 - observed)) ** 2).sum()
     spread -= (observed * expected - 2 * expected + observed) ** 2
     half = stats.norm.isf((1 - confidence) / 2) * np.sqrt(spread / n) / (1 - expected) ** 2
-    return Kappa(value, float(value - half), float(value + half), float(z), float(2 * stats.norm.sf(abs(z))))
+    p = float(2 * stats.norm.sf(abs(z)))
+    return Kappa(value, float(value - half), float(value + half), float(z), p, float(np.trace(table)))
 
 
 def fleiss_kappa(ratings: ArrayLike) -> Kappa:
@@ -235,7 +239,8 @@ def fleiss_kappa(ratings: ArrayLike) -> Kappa:
     spread = float((share * (1 - share)).sum())
     variance = 2 / (n * k * (k - 1)) * (spread**2 - float((share * (1 - share) * (1 - 2 * share)).sum())) / spread**2
     z = value / np.sqrt(variance)
-    return Kappa(value, float("nan"), float("nan"), float(z), float(2 * stats.norm.sf(abs(z))))
+    p, agreed = float(2 * stats.norm.sf(abs(z))), float((counts == k).any(axis=1).mean())
+    return Kappa(value, float("nan"), float("nan"), float(z), p, agreed)
 
 
 def light_kappa(ratings: ArrayLike) -> float:

@@ -198,16 +198,24 @@ def bca_interval(
     ----------
     Efron, 1987, doi:10.1080/01621459.1987.10478410.
     """
+    found = _bias_corrected(estimate, replicates, leave_one_out, level)
+    return found["bca_low"], found["bca_high"]
+
+
+def _bias_corrected(
+    estimate: float, replicates: npt.ArrayLike, leave_one_out: npt.ArrayLike, level: float
+) -> dict[str, float]:
     bias, acceleration = _bias_acceleration(estimate, replicates, leave_one_out)
     values = np.asarray(replicates, dtype=float)
     values = values[~np.isnan(values)]
-    if not np.isfinite(bias):
-        # Every replicate lies on one side of the estimate: no correction is defined.
-        return percentile_interval(values, level=level)
-    z = bias + stats.norm.ppf([(1 - level) / 2, (1 + level) / 2])
-    levels = stats.norm.cdf(bias + z / (1 - acceleration * z))
-    low, high = np.quantile(values, levels)
-    return float(low), float(high)
+    levels = np.array([(1 - level) / 2, (1 + level) / 2])
+    # With every replicate on one side of the estimate no correction is defined: the plain percentiles.
+    if np.isfinite(bias):
+        z = bias + stats.norm.ppf(levels)
+        levels = stats.norm.cdf(bias + z / (1 - acceleration * z))
+    low, high = np.quantile(values, levels) if len(values) else (np.nan, np.nan)
+    found = {"z0": bias, "acceleration": acceleration, "bca_low_level": levels[0], "bca_high_level": levels[1]}
+    return {name: float(value) for name, value in (found | {"bca_low": low, "bca_high": high}).items()}
 
 
 def _bias_acceleration(estimate: float, replicates: npt.ArrayLike, leave_one_out: npt.ArrayLike) -> tuple[float, float]:
@@ -226,7 +234,7 @@ def summarise_replicates(
     """Return mean, standard error and all common intervals of bootstrap replicates.
 
     Keys: mean, se, and low/high of percentile, normal (no bias term), basic and, with jackknife
-    values, bca.
+    values, bca, besides its z0 (bias correction), acceleration and the two percentile levels used.
     """
     values = np.asarray(replicates, dtype=float)
     values = values[~np.isnan(values)]
@@ -244,7 +252,7 @@ def summarise_replicates(
         "basic_high": 2 * estimate - low,
     }
     if leave_one_out is not None:
-        out["bca_low"], out["bca_high"] = bca_interval(estimate, values, leave_one_out, level=level)
+        out |= _bias_corrected(estimate, values, leave_one_out, level)
     return out
 
 

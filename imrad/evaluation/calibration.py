@@ -15,6 +15,7 @@ from imrad.evaluation.censoring_weights import censoring_influence, censoring_su
 from imrad.evaluation.kaplan_meier import kaplan_meier
 from imrad.evaluation.logistic import fit_logistic
 from imrad.evaluation.outcomes import FloatArray, IntArray, binary_outcome, finite, survival_outcome
+from imrad.evaluation.rank_indices import in_lrm_bins, rank_indices
 from imrad.evaluation.roc import auc
 from imrad.exceptions import CohortError, FitError
 
@@ -83,9 +84,9 @@ def smooth_calibration(
 def calibration_indices(outcome: npt.ArrayLike, p: npt.ArrayLike) -> dict[str, float]:
     """Return the figures of rms::val.prob.
 
-    Keys: c, dxy, r2 (Nagelkerke), d, d_chi2, d_p, u, u_chi2, u_p, q, brier, intercept, slope (of the
-    log odds; 0 and 1 are ideal), emax, e90, eavg (distance to the lowess curve), s_z, s_p
-    (Spiegelhalter's test).
+    Keys: c, dxy (and, as val.prob prints them, c_binned, dxy_binned), r2 (Nagelkerke), d, d_chi2,
+    d_p, u, u_chi2, u_p, q, brier, intercept, slope (of the log odds; 0 and 1 are ideal), emax, e90,
+    eavg (distance to the lowess curve), s_z, s_p (Spiegelhalter's test).
 
     Parameters
     ----------
@@ -102,6 +103,8 @@ def calibration_indices(outcome: npt.ArrayLike, p: npt.ArrayLike) -> dict[str, f
     n, target = len(y), y.astype(float)
     c = float(auc(y, risk))
     out = {"n": float(n), "c": c, "dxy": 2 * c - 1}
+    binned = rank_indices(y, in_lrm_bins(risk))
+    out |= {f"{name}_binned": binned[name] for name in ("c", "dxy")}
     out.update(_likelihood_indices(target, risk))
     out["brier"] = float(np.mean((target - risk) ** 2))
     asked, smooth = smooth_calibration(y, risk)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,7 @@ import pandas as pd
 from scipy import special, stats
 
 from imrad.evaluation.outcomes import FloatArray
+from imrad.evaluation.root_search import EPSILON, UNIROOT_TOLERANCE, brent_root
 from imrad.exceptions import CohortError
 from imrad.seeds import generator
 
@@ -28,8 +30,8 @@ class FisherExact:
     p : float
         Two-sided: tables no more probable than the observed one.
     odds_ratio, low, high : float
-        Conditional maximum likelihood and its exact interval, as R (scipy's default is the sample
-        odds ratio); NaN for tables larger than 2 x 2.
+        Conditional maximum likelihood and its exact interval (scipy's default is the sample odds
+        ratio), to the tolerance asked for; NaN for tables larger than 2 x 2.
     p_less, p_greater : float
         One-sided; NaN for larger tables.
     method : str
@@ -78,7 +80,9 @@ def chi_square(counts: npt.ArrayLike, *, correct: bool = True) -> dict[str, floa
     return {"chi2": float(result.statistic), "df": float(result.dof), "p": float(result.pvalue)}
 
 
-def fisher_exact(counts: npt.ArrayLike, *, level: float = 0.95, seed: int = 0) -> FisherExact:
+def fisher_exact(
+    counts: npt.ArrayLike, *, level: float = 0.95, seed: int = 0, tolerance: float = UNIROOT_TOLERANCE
+) -> FisherExact:
     """Test independence exactly, whatever the size of the table.
 
     scipy's r x c p value is resampled; this one sums all tables with the observed margins (merging
@@ -91,6 +95,10 @@ def fisher_exact(counts: npt.ArrayLike, *, level: float = 0.95, seed: int = 0) -
         Of the odds ratio's interval.
     seed : int
         Of the simulation (100,000 tables), where there is one.
+    tolerance : float
+        Of the odds ratio or, above 1, of its reciprocal. R's fisher.test stops at 1.2e-4, which is the
+        default so that the numbers are R's: an upper limit of 706 is then printed as 701. A smaller
+        one gives the exact limits.
     """
     table = _table(counts)
     table = table[table.sum(axis=1) > 0][:, table.sum(axis=0) > 0]
@@ -98,25 +106,43 @@ def fisher_exact(counts: npt.ArrayLike, *, level: float = 0.95, seed: int = 0) -
     if min(table.shape) < 2:
         return FisherExact(1.0, nan, nan, nan, nan, nan, "exact")
     if table.shape == (2, 2):
-        return _two_by_two(table.astype(int), level)
+        return _two_by_two(table.astype(int), level, tolerance)
     p = _enumerate(table)
     if p is None:
         return FisherExact(_simulate(table, seed), nan, nan, nan, nan, nan, "simulated")
     return FisherExact(p, nan, nan, nan, nan, nan, "exact")
 
 
-def _two_by_two(table: npt.NDArray[np.intp], level: float) -> FisherExact:
-    ratio = stats.contingency.odds_ratio(table, kind="conditional")
-    interval = ratio.confidence_interval(confidence_level=level)
-    total, row, column = int(table.sum()), int(table[0].sum()), int(table[:, 0].sum())
+def _two_by_two(table: npt.NDArray[np.intp], level: float, tolerance: float) -> FisherExact:
+    total, row, column, x = int(table.sum()), int(table[0].sum()), int(table[:, 0].sum()), int(table[0, 0])
     support = np.arange(max(0, row + column - total), min(row, column) + 1)
     density = stats.hypergeom.pmf(support, total, row, column)
-    observed = density[support == table[0, 0]][0]
-    p = float(min(1.0, density[density <= observed * (1 + 1e-7)].sum()))
-    less, greater = float(density[support <= table[0, 0]].sum()), float(density[support >= table[0, 0]].sum())
-    return FisherExact(
-        p, float(ratio.statistic), float(interval.low), float(interval.high), min(less, 1.0), min(greater, 1.0), "exact"
-    )
+    log_density = stats.hypergeom.logpmf(support, total, row, column)
+    p = float(min(1.0, density[density <= density[support == x][0] * (1 + 1e-7)].sum()))
+    less, greater = float(density[support <= x].sum()), float(density[support >= x].sum())
+
+    def shifted(ratio: float) -> FloatArray:
+        if ratio == 0:
+            return np.asarray(support == support[0], dtype=float)
+        return np.asarray(special.softmax(log_density + np.log(ratio) * support))
+
+    def search(value: Callable[[FloatArray], float], goal: float) -> float:
+        """Odds ratio at which a figure of the distribution, monotone in it, reaches the goal."""
+        at_one = value(shifted(1.0))
+        if at_one == goal:
+            return 1.0
+        rising = value(shifted(2.0)) > at_one
+        if (at_one > goal) == rising:
+            return brent_root(lambda t: value(shifted(t)) - goal, 0.0, 1.0, tolerance=tolerance)
+        return 1 / brent_root(lambda t: value(shifted(1 / t)) - goal, EPSILON, 1.0, tolerance=tolerance)
+
+    tail = (1 - level) / 2
+    below, above = support <= x, support >= x
+    first, last = x == support[0], x == support[-1]
+    ratio = 0.0 if first else np.inf if last else search(lambda d: float(d @ support), float(x))
+    low = 0.0 if first else search(lambda d: float(d[above].sum()), tail)
+    high = np.inf if last else search(lambda d: float(d[below].sum()), tail)
+    return FisherExact(p, ratio, low, high, min(less, 1.0), min(greater, 1.0), "exact")
 
 
 def _enumerate(table: FloatArray) -> float | None:

@@ -11,7 +11,7 @@ import pandas as pd
 from scipy import optimize, special, stats
 
 from imrad.evaluation.outcomes import FloatArray, binary_outcome, finite
-from imrad.evaluation.roc import auc
+from imrad.evaluation.rank_indices import in_lrm_bins, rank_indices
 from imrad.exceptions import FitError
 
 __all__ = ["LogisticFit", "fit_each_column", "fit_logistic", "gini_mean_difference"]
@@ -105,21 +105,14 @@ class LogisticFit:
         """Return lrm's indices: lr_chi2, df, p, r2 (Nagelkerke), r2_n, r2_adjusted, c, dxy, brier, g, gr, gp, aic.
 
         Besides gamma and tau_a, by patients (case weights do not count). lrm bins predictions before it
-        ranks them and prints c, dxy, gamma and tau_a that are off by up to 0.004; these are exact.
+        ranks them; what it prints is c_binned, dxy_binned, gamma_binned and tau_a_binned, off by up to
+        0.004.
         """
         n, p = float(self.weights.sum()), len(self.coef) - 1
         lr = 2 * (self.loglik - self.loglik_null)
         prevalence = float(self.weights @ self.outcome) / n
         effective = 3 * n * prevalence * (1 - prevalence)
         probability = special.expit(self.linear_predictor)
-        score, positive = np.round(self.linear_predictor, 12), self.outcome > 0.5
-        c = float(auc(self.outcome, score))
-        pairs = float(positive.sum()) * float((~positive).sum())
-        excess = (2 * c - 1) * pairs
-        values, place = np.unique(score, return_inverse=True)
-        ties = np.bincount(place[positive], minlength=len(values)) @ np.bincount(
-            place[~positive], minlength=len(values)
-        )
         largest = 1 - np.exp(2 * self.loglik_null / n)
         return {
             "n": n,
@@ -134,10 +127,8 @@ class LogisticFit:
             "r2_n_adjusted": float(1 - np.exp(-max(lr - p, 0) / n)),
             "r2_effective": float(1 - np.exp(-lr / effective)) if effective > 0 else float("nan"),
             "r2_effective_adjusted": float(1 - np.exp(-max(lr - p, 0) / effective)) if effective > 0 else float("nan"),
-            "c": c,
-            "dxy": 2 * c - 1,
-            "gamma": float(excess / (pairs - ties)) if pairs > ties else float("nan"),
-            "tau_a": float(excess / (len(score) * (len(score) - 1) / 2)),
+            **rank_indices(self.outcome, np.round(self.linear_predictor, 12)),
+            **{f"{name}_binned": v for name, v in rank_indices(self.outcome, in_lrm_bins(probability)).items()},
             "brier": float(np.average((self.outcome - probability) ** 2, weights=self.weights)),
             "g": gini_mean_difference(self.linear_predictor),
             "gr": float(np.exp(min(gini_mean_difference(self.linear_predictor), 700.0))),

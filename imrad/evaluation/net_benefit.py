@@ -161,7 +161,8 @@ def reclassification(
     -------
     DataFrame
         Rows nri, nri_events, nri_nonevents, idi, sensitivity_gain, specificity_gain; columns
-        estimate, se, z, p, low, high.
+        estimate, se, z, p, low, high, n (patients behind the row) and, of the two classes' nri, up and
+        down (shares whose risk rose and fell).
 
     References
     ----------
@@ -177,10 +178,11 @@ def reclassification(
     if categories is not None:
         edges = np.asarray(categories, dtype=float)
         move = np.sign(np.digitize(new, edges) - np.digitize(old, edges))
-    parts = {}
+    parts, moved = {}, {}
     for name, rows, sign in (("events", y, 1.0), ("nonevents", ~y, -1.0)):
         up, down = float(np.mean(move[rows] > 0)), float(np.mean(move[rows] < 0))
         n = int(rows.sum())
+        moved[f"nri_{name}"] = (n, up, down)
         spread = gain[rows].var(ddof=1) / n if n > 1 else np.nan
         parts[name] = (sign * (up - down), (up + down - (up - down) ** 2) / n, sign * gain[rows].mean(), spread)
     (ev, v_ev, sens, v_sens), (ne, v_ne, spec, v_spec) = parts["events"], parts["nonevents"]
@@ -201,4 +203,8 @@ def reclassification(
     table["p"] = 2 * stats.norm.sf(np.abs(table["z"]))
     half = stats.norm.ppf(0.975) * table["se"]
     table["low"], table["high"] = table["estimate"] - half, table["estimate"] + half
+    sizes = {"sensitivity_gain": int(y.sum()), "specificity_gain": int((~y).sum())}
+    table["n"] = [sizes.get(name, moved.get(name, (len(y),))[0]) for name in table.index]
+    for column, place in (("up", 1), ("down", 2)):
+        table[column] = [moved[name][place] if name in moved else np.nan for name in table.index]
     return table

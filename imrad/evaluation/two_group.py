@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import optimize, stats
+from scipy import stats
 
 from imrad.evaluation.multiplicity import adjust
 from imrad.evaluation.outcomes import FloatArray, binary_outcome
+from imrad.evaluation.root_search import brent_root
 from imrad.exceptions import CohortError
 
 __all__ = ["RankSum", "ks_two_sample", "rank_sum", "screen", "student", "welch"]
@@ -168,7 +169,7 @@ def _normal_shift(a: FloatArray, b: FloatArray, level: float, correct: bool) -> 
         if gap(high, z, step) >= 0:
             return high
         # The statistic is a step function; R's search and its stopping rule fix the point reported.
-        return float(optimize.brentq(gap, low, high, args=(z, step), xtol=1e-4))
+        return brent_root(lambda shift: gap(shift, z, step), low, high, tolerance=1e-4)
 
     if low == high:
         return low, low, high
