@@ -73,6 +73,9 @@ def _moments(rows: CoxRows, X: FloatArray, risk: FloatArray, efron: bool) -> lis
 def _prepared(
     model: CoxPH, X: Any, y: Any, strata: Any, weight: Any
 ) -> tuple[CoxRows, FloatArray, FloatArray, list[_Moment]]:
+    if model.ties == "exact":
+        message = "what follows a fit is known for ties by efron or breslow, not for the exact likelihood; refit"
+        raise ConfigError(message)
     time, event = as_outcome(y)
     used = _used(model)
     matrix = np.asarray(X, dtype=float)[:, used]
@@ -196,15 +199,46 @@ def _expected(rows: CoxRows, risk: FloatArray, moments: list[_Moment]) -> FloatA
     return expected
 
 
-def schoenfeld_residuals(model: CoxPH, X: Any, y: Any) -> pd.DataFrame:
-    """Return Schoenfeld residuals (lifelines), one row a death in order of time: time, then a column a predictor."""
+def schoenfeld_residuals(model: CoxPH, X: Any, y: Any, *, strata: Any = None) -> pd.DataFrame:
+    """Return Schoenfeld residuals: each death's predictors less their weighted mean over those at risk.
+
+    The mean is that of the model's likelihood, under Efron's ties averaged over the tied deaths' turns;
+    lifelines knows it for Efron's ties in one stratum.
+
+    Returns
+    -------
+    DataFrame
+        One row a death, by stratum and time: time, then a column a predictor.
+
+    References
+    ----------
+    Schoenfeld, 1982, doi:10.1093/biomet/69.1.239.
+    """
+    used = _used(model)
+    names = getattr(model, "feature_names_in_", np.array([f"x{j}" for j in range(len(model.coef_))]))
+    labels = [str(names[j]) for j in used]
+    if model.ties == "efron" and strata is None:
+        return _schoenfeld_lifelines(np.asarray(X, dtype=float)[:, used], y, labels)
+    rows, sorted_x, _, moments = _prepared(model, X, y, strata, None)
+    mean, turns = np.zeros((len(rows.opens), len(used))), np.zeros(len(rows.opens))
+    for item in moments:
+        mean[item.block] += item.mean
+        turns[item.block] += 1
+    block = np.repeat(np.arange(len(rows.opens)), np.diff(rows.block))
+    died = np.flatnonzero(rows.event)
+    residual = sorted_x[died] - (mean / np.maximum(turns, 1)[:, None])[block[died]]
+    stratum = np.cumsum(rows.opens)[block[died]]
+    order = np.lexsort((rows.order[died], rows.time[died], stratum))
+    table = pd.DataFrame(residual[order], columns=labels)
+    table.insert(0, "time", rows.time[died][order])
+    return table
+
+
+def _schoenfeld_lifelines(columns: FloatArray, y: Any, labels: list[str]) -> pd.DataFrame:
     from lifelines import CoxPHFitter
 
     time, event = as_outcome(y)
-    used = _used(model)
-    names = getattr(model, "feature_names_in_", np.array([f"x{j}" for j in range(len(model.coef_))]))
-    table = pd.DataFrame(np.asarray(X, dtype=float)[:, used], columns=[str(names[j]) for j in used])
-    table = table.assign(_time=time, _event=event.astype(int))
+    table = pd.DataFrame(columns, columns=labels).assign(_time=time, _event=event.astype(int))
     fitted = CoxPHFitter().fit(table, "_time", "_event", fit_options={"precision": 1e-12})
     residuals = fitted.compute_residuals(table, "schoenfeld")
     residuals.insert(0, "time", time[residuals.index.to_numpy(dtype=int)])

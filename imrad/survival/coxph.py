@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from imrad.evaluation.discrimination import harrell_c
 from imrad.evaluation.outcomes import FloatArray
 from imrad.exceptions import FitError
-from imrad.survival.baseline import breslow_hazard, survival_at
+from imrad.survival.baseline import breslow_hazard, efron_hazard, survival_at
 from imrad.survival.columns import checked_columns, checked_training, checked_weights
 from imrad.survival.outcome import as_outcome
 from imrad.survival.partial_likelihood import CoxRows, newton
@@ -26,8 +26,9 @@ class CoxPH(BaseEstimator):  # type: ignore[misc]
 
     Parameters
     ----------
-    ties : {"efron", "breslow"}
-        Efron's is the default of R, Breslow's that of SPSS and scikit-survival.
+    ties : {"efron", "breslow", "exact"}
+        Efron's is the default of R, Breslow's that of SPSS and scikit-survival; ``exact`` is the
+        discrete likelihood (R's ties="exact", conditional logistic regression), without weights.
     ridge : float
         Penalty ``ridge / 2 * sum b_j^2`` on standardised coefficients; 0 for none.
 
@@ -40,7 +41,8 @@ class CoxPH(BaseEstimator):  # type: ignore[misc]
     log_likelihood_, log_likelihood_null_, score_test_ : float
     n_events_ : int
     event_times_, baseline_hazard_ : ndarray
-        Breslow's cumulative baseline hazard, at the training mean of the linear predictor.
+        Cumulative baseline hazard at the training mean of the linear predictor, of one stratum:
+        Efron's where ties are Efron's, else Breslow's.
 
     References
     ----------
@@ -84,7 +86,8 @@ class CoxPH(BaseEstimator):  # type: ignore[misc]
         self.n_, self.n_events_ = len(event), int(event.sum())
         score = X @ np.nan_to_num(self.coef_)
         self.offset_ = float(score.mean())
-        self.event_times_, self.baseline_hazard_ = breslow_hazard(time, event, score - self.offset_, weight)
+        hazard = efron_hazard if self.ties == "efron" else breslow_hazard
+        self.event_times_, self.baseline_hazard_ = hazard(time, event, score - self.offset_, weight)
         return self
 
     def predict(self, X: Any) -> FloatArray:

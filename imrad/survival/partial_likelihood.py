@@ -1,4 +1,4 @@
-"""Newton's method for the unpenalised Cox partial likelihood: Efron or Breslow ties, weights, strata."""
+"""Newton's method for the unpenalised Cox partial likelihood: Efron, Breslow or exact ties, weights, strata."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ import numpy as np
 from imrad.compiled import compiled
 from imrad.evaluation.outcomes import BoolArray, FloatArray, merge_close_times
 from imrad.exceptions import ConfigError, FitError
+from imrad.survival.discrete_likelihood import exact_derivatives
 
 __all__ = ["CoxRows", "NewtonFit", "independent_columns", "newton", "univariate"]
 
 IntArray = np.ndarray[Any, np.dtype[np.int64]]
+Derivatives = tuple[float, FloatArray, FloatArray]
 
 # A standardised coefficient beyond this means a hazard ratio per SD above 10^8: the likelihood has no maximum.
 _SEPARATED = 18.0
@@ -124,7 +126,7 @@ def newton(
     Parameters
     ----------
     rows : CoxRows
-    ties : {"efron", "breslow"}
+    ties : {"efron", "breslow", "exact"}
     ridge : float
         Penalty ``ridge / 2 * sum b_j^2`` on standardised coefficients; 0 for none.
     start : ndarray, shape (p,), optional
@@ -136,25 +138,19 @@ def newton(
     Raises
     ------
     ConfigError
-        If `ties` is unknown.
+        If `ties` is unknown, or exact with weights.
     FitError
         If the iteration does not converge.
     """
-    if ties not in ("efron", "breslow"):
-        message = f"ties must be efron or breslow; found {ties!r}"
-        raise ConfigError(message)
+    derivatives = _derivatives_of(rows, ties)
     p = rows.columns.shape[1]
     used = np.arange(p) if independent else independent_columns(rows, ties=ties)
     columns = np.ascontiguousarray(rows.columns[:, used])
     beta = np.zeros(len(used))
     if start is not None:
-        null, _, _ = _derivatives(
-            columns[:, :0], rows.event, rows.weight, rows.block, rows.opens, beta[:0], ties == "efron"
-        )
+        null, _, _ = derivatives(columns[:, :0], beta[:0])
         beta = np.nan_to_num(start[used]) * rows.scale[used]
-    value, gradient, information = _derivatives(
-        columns, rows.event, rows.weight, rows.block, rows.opens, beta, ties == "efron"
-    )
+    value, gradient, information = derivatives(columns, beta)
     score_test = np.nan
     if start is None:
         null = value
@@ -168,9 +164,7 @@ def newton(
         size = 1.0
         for _ in range(40):
             trial = beta + size * step
-            new_value, new_gradient, new_information = _derivatives(
-                columns, rows.event, rows.weight, rows.block, rows.opens, trial, ties == "efron"
-            )
+            new_value, new_gradient, new_information = derivatives(columns, trial)
             if new_value - ridge / 2 * trial @ trial >= goal - 1e-12 * abs(goal):
                 break
             size /= 2
@@ -190,6 +184,24 @@ def newton(
     separated = np.zeros(p, dtype=bool)
     separated[used] = np.abs(beta) > _SEPARATED
     return NewtonFit(coef, variance, float(value), float(null), score_test, iterations, separated)
+
+
+def _derivatives_of(rows: CoxRows, ties: str) -> Callable[[FloatArray, FloatArray], Derivatives]:
+    """Return the function of columns and coefficients that a likelihood of tied times is."""
+    if ties not in ("efron", "breslow", "exact"):
+        message = f"ties must be efron, breslow or exact; found {ties!r}"
+        raise ConfigError(message)
+    if ties == "exact" and not np.all(rows.weight == 1):
+        message = "the exact likelihood of ties counts sets of patients and takes no weights; use efron or breslow"
+        raise ConfigError(message)
+
+    def derivatives(part: FloatArray, at: FloatArray) -> Derivatives:
+        if ties == "exact":
+            return exact_derivatives(part, rows.event, rows.block, rows.opens, at)
+        found: Derivatives = _derivatives(part, rows.event, rows.weight, rows.block, rows.opens, at, ties == "efron")
+        return found
+
+    return derivatives
 
 
 def independent_columns(rows: CoxRows, *, ties: str = "efron") -> IntArray:
