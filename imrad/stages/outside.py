@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
 from imrad import content
-from imrad.exceptions import BundleError
 from imrad.stages import blocks
-from imrad.stages.applying import apply_phenotypes, block_tables, judge_survival
 from imrad.stages.exporting import levels
 from imrad.stages.likeness import reference, strangers
+from imrad.stages.model_inputs import apply_phenotypes
 from imrad.stages.preparing import sides_of
+from imrad.stages.responses import known_responses, predict_responses
 from imrad.stages.setting_apart import HOLDOUT
+from imrad.stages.survivals import judge_survival
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,9 +60,11 @@ def write_external_responses(
     predicted: dict[str, pd.DataFrame] = {}
     lines = []
     for name, data in external_cohorts(run).items():
-        predicted[name], reasons = _responses(run, endpoint, final, data, levels(training))
+        ranks = levels(training)
+        table, reasons = predict_responses(endpoint, final, data, _sources(run, data, ranks), ranks)
+        predicted[name] = table.drop(columns="shift")
         strange = _n_strange(training, data)
-        for kind, table in external_tables(*_known(predicted[name])).items():
+        for kind, table in external_tables(*known_responses(predicted[name])).items():
             extra = {"n_out_of_distribution": strange} if kind == "models" else {}
             found.setdefault(kind, []).append(table.assign(cohort=name, **extra))
         failed = [{"cohort": name, "model": model, "reason": reason} for model, reason in reasons.items()]
@@ -74,7 +76,7 @@ def write_external_responses(
         return []
     centres = [table.assign(cohort=name) for name, table in predicted.items() if name != HOLDOUT]
     if len(centres) > 1:
-        for kind, table in external_tables(*_known(pd.concat(centres, ignore_index=True))).items():
+        for kind, table in external_tables(*known_responses(pd.concat(centres, ignore_index=True))).items():
             found[kind].append(table.assign(cohort=POOLED))
     for kind, parts in found.items():
         ending = "" if kind == "models" else f"_{kind}"
@@ -103,38 +105,6 @@ def _sources(run: Run, data: AnnData, ranks: Mapping[str, list[str]]) -> dict[st
 def _n_strange(training: AnnData, data: AnnData) -> int:
     patients, _ = strangers(reference(blocks.features(training)), blocks.features(data))
     return int(patients["out_of_distribution"].sum())
-
-
-def _responses(
-    run: Run, endpoint: str, final: Mapping[str, Mapping[str, Any]], data: AnnData, ranks: Mapping[str, list[str]]
-) -> tuple[pd.DataFrame, dict[str, str]]:
-    """Return patient, model, probability, threshold, positive, observed; and why some models are not among them."""
-    from imrad.survival.frozen_binary import FrozenBinary
-
-    sources, reasons, parts = _sources(run, data, ranks), {}, []
-    observed = data.obs[endpoint].to_numpy(dtype=float) if endpoint in data.obs else np.full(data.n_obs, np.nan)
-    for name, plain in final.items():
-        try:
-            model = FrozenBinary(plain)
-            p = model.probability(block_tables(model, data, sources, ranks), sides_of(data, ranks))
-        except BundleError as error:
-            reasons[name] = str(error)
-            continue
-        columns = {"patient": data.obs_names.astype(str), "model": name, "probability": p}
-        columns |= {"threshold": model.threshold, "positive": p > model.threshold, "observed": observed}
-        parts.append(pd.DataFrame(columns))
-    shape = ["patient", "model", "probability", "threshold", "positive", "observed"]
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=shape), reasons
-
-
-def _known(table: pd.DataFrame) -> tuple[Any, dict[str, Any], dict[str, float]]:
-    """Return outcomes, probabilities by model and thresholds of the patients whose outcome is known."""
-    known = table[table["observed"].notna()]
-    probability = {str(name): part["probability"].to_numpy(dtype=float) for name, part in known.groupby("model")}
-    order = [name for name in dict.fromkeys(known["model"].astype(str))]
-    thresholds = {str(name): float(part["threshold"].iloc[0]) for name, part in known.groupby("model")}
-    first = known[known["model"] == order[0]] if order else known
-    return first["observed"].to_numpy(dtype=float) > 0, {name: probability[name] for name in order}, thresholds
 
 
 def write_external_survival(
