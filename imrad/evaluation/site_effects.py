@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -42,6 +42,10 @@ class SiteEffects:
         Mean and variance of each site's additive effects over features.
     unseen : {"error", "unadjusted", "nearest", "grand_mean"}
         What happens to rows of a site that was not fitted.
+    fills : dict of str to value
+        What stands for missing values of a covariate, learnt on the training rows.
+    told : list of str
+        Covariates of which a further column tells where they are missing.
 
     References
     ----------
@@ -58,6 +62,8 @@ class SiteEffects:
     levels: dict[str, list[Any]]
     prior: FloatArray
     unseen: Unseen
+    fills: dict[str, Any] = field(default_factory=dict)
+    told: list[str] = field(default_factory=list)
 
     def apply(self, x: FloatArray, sites: npt.NDArray[Any], covariates: pd.DataFrame) -> FloatArray:
         """Return the features without their site's effect.
@@ -78,7 +84,8 @@ class SiteEffects:
 
     def standardise(self, x: FloatArray, covariates: pd.DataFrame) -> FloatArray:
         """Return features less what the grand mean and covariates expect, in pooled standard deviations."""
-        expected = self.grand_mean + code_covariates(covariates, self.levels, len(x)) @ self.covariate_effects
+        coded = code_covariates(covariates, self.levels, len(x), fills=self.fills, told=self.told)
+        expected = self.grand_mean + coded @ self.covariate_effects
         return np.asarray((x - expected) / self.pooled_sd)
 
     def _effect_of(self, site: Any, scaled: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -131,20 +138,50 @@ class SiteEffects:
             adjusted=np.asarray(plain["adjusted"], dtype=bool),
             levels={str(name): list(levels) for name, levels in plain["levels"].items()},
             unseen=plain["unseen"],
+            fills={str(name): value for name, value in plain.get("fills", {}).items()},
+            told=[str(name) for name in plain.get("told", ())],
         )
 
 
-def code_covariates(covariates: pd.DataFrame, levels: Mapping[str, list[Any]], n: int) -> FloatArray:
+def code_covariates(
+    covariates: pd.DataFrame,
+    levels: Mapping[str, list[Any]],
+    n: int,
+    *,
+    fills: Mapping[str, Any] | None = None,
+    told: Sequence[str] = (),
+) -> FloatArray:
     """Return covariates as numbers: categories as indicators of all levels but the first.
+
+    Parameters
+    ----------
+    covariates : DataFrame, shape (n, c)
+    levels : mapping of str to list
+        Of each categorical covariate.
+    n : int
+        Rows.
+    fills : mapping, optional
+        What stands for missing values, by covariate.
+    told : sequence of str
+        Covariates of which a last column tells where they are missing.
 
     Raises
     ------
     FitError
-        If a category was not among the fitted ones.
+        If a category was not among the fitted ones, or a value is missing and nothing stands for it.
     """
     columns: list[FloatArray] = [np.empty((n, 0))]
     for name in covariates.columns:
         values = covariates[name].infer_objects()
+        absent = values.isna()
+        if absent.any():
+            if fills is None or name not in fills:
+                message = (
+                    f"{int(absent.sum())} of {n} rows have no {name.removeprefix('covariate ')}, and none was missing "
+                    "where the sites were fitted; complete it, or give the harmonisation a policy for missing values"
+                )
+                raise FitError(message)
+            values = values.where(~absent, fills[name]).infer_objects()
         if name in levels:
             strange = set(values) - set(levels[name])
             if strange:
@@ -153,6 +190,7 @@ def code_covariates(covariates: pd.DataFrame, levels: Mapping[str, list[Any]], n
             columns += [(values == level).to_numpy(dtype=float)[:, None] for level in levels[name][1:]]
         else:
             columns.append(values.to_numpy(dtype=float)[:, None])
+    columns += [np.asarray(covariates[name].isna(), dtype=float)[:, None] for name in told]
     return np.hstack(columns)
 
 

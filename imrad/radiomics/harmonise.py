@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
@@ -16,6 +17,8 @@ from imrad.exceptions import FitError
 __all__ = ["ComBat"]
 
 Array = NDArray[np.float64]
+
+MISSING = ("refuse", "median", "indicator")
 
 
 class ComBat(TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -41,6 +44,10 @@ class ComBat(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         them as the fitted site whose mean standardised profile is nearest to theirs; or move their
         own mean towards the grand mean, shrunken by the fitted sites' prior, variances left alone.
         The last two look at the unseen site's rows together.
+    missing : {"refuse", "median", "indicator"} or mapping
+        Covariates with missing values, all or by name (of the column, or of the DataFrame given to `fit`): refuse;
+        the training rows' median (of categories the most frequent); or that and a column that tells where they
+        are missing, left out where it follows from the others.
     tolerance : float
         Relative change that ends the iteration (sva's 1e-4).
 
@@ -74,6 +81,7 @@ class ComBat(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         reference: Any = None,
         unseen: Unseen = "error",
         tolerance: float = 1e-4,
+        missing: str | Mapping[str, str] = "refuse",
     ) -> None:
         self.batch_column = batch_column
         self.covariate_columns = covariate_columns
@@ -82,6 +90,7 @@ class ComBat(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self.reference = reference
         self.unseen = unseen
         self.tolerance = tolerance
+        self.missing = missing
 
     def fit(
         self, X: Any, y: Any = None, batch: ArrayLike | None = None, covariates: ArrayLike | pd.DataFrame | None = None
@@ -116,7 +125,8 @@ class ComBat(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self.mean_only_ = bool(self.mean_only or self.n_rows_.min() == 1)
         n, n_batches = x.shape[0], len(self.batches_)
         self._learn_levels(kept)
-        design = np.column_stack([np.eye(n_batches)[which], code_covariates(kept, self._levels, n)])
+        self._learn_fills(kept)
+        design = self._design(np.eye(n_batches)[which], kept)
         if np.linalg.matrix_rank(design) < design.shape[1]:
             message = (
                 f"{n_batches} sites and {design.shape[1] - n_batches} covariate columns cannot be told apart in {n} "
@@ -177,6 +187,8 @@ class ComBat(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             levels=self._levels,
             prior=self.prior_,
             unseen=self.unseen,
+            fills=self._fills,
+            told=self._told,
         )
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
@@ -247,8 +259,8 @@ class ComBat(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             given = pd.DataFrame(covariates).reset_index(drop=True)
             given.columns = pd.Index([f"covariate {c}" for c in given.columns])
             table = pd.concat([table, given], axis=1)
-        if len(table) != len(x) or table.isna().any(axis=None):
-            message = f"{len(x)} rows need all covariates, none missing; impute them first"
+        if len(table) != len(x):
+            message = f"{len(x)} rows need a row of covariates each; got {len(table)}"
             raise ValueError(message)
         return x, sites, table
 
@@ -256,7 +268,55 @@ class ComBat(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self._levels: dict[str, list[Any]] = {}
         for name in covariates.columns:
             if not pd.api.types.is_numeric_dtype(covariates[name].infer_objects()):
-                self._levels[name] = sorted(set(covariates[name]))
+                self._levels[name] = sorted(set(covariates[name].dropna()))
+
+    def _learn_fills(self, covariates: pd.DataFrame) -> None:
+        """Learn what stands for missing values, also of covariates that these rows have whole."""
+        self._fills: dict[str, Any] = {}
+        self._told: list[str] = []
+        for name in covariates.columns:
+            policy = self._policy(str(name))
+            values, absent = covariates[name], covariates[name].isna()
+            if policy == "refuse":
+                if absent.any():
+                    message = (
+                        f"{int(absent.sum())} of {len(values)} rows have no {name.removeprefix('covariate ')}; "
+                        "complete it, leave it out, or name what becomes of it with missing: median or indicator"
+                    )
+                    raise ValueError(message)
+                continue
+            if absent.all():
+                message = f"{name.removeprefix('covariate ')} is missing in all {len(values)} rows; leave it out"
+                raise FitError(message)
+            known = values[~absent].infer_objects()
+            self._fills[name] = known.mode().iloc[0] if name in self._levels else float(known.median())
+            if policy == "indicator" and absent.any():
+                self._told.append(name)
+
+    def _policy(self, column: str) -> str:
+        bare = column.removeprefix("covariate ")
+        if isinstance(self.missing, str):
+            policy = self.missing
+        else:
+            policy = self.missing.get(
+                column, self.missing.get(bare, self.missing.get(bare.removeprefix("obs:"), "refuse"))
+            )
+        if policy not in MISSING:
+            message = f"missing is '{policy}'; choose {', '.join(MISSING)}"
+            raise ValueError(message)
+        return policy
+
+    def _design(self, sites: Array, covariates: pd.DataFrame) -> Array:
+        """Return sites and coded covariates; what tells of missing values stays only where it tells something new."""
+        wanted, self._told = self._told, []
+        n = len(sites)
+        design = np.column_stack([sites, code_covariates(covariates, self._levels, n, fills=self._fills)])
+        for name in wanted:
+            longer = np.column_stack([design, covariates[name].isna().to_numpy(dtype=float)])
+            if np.linalg.matrix_rank(longer) == longer.shape[1]:
+                design = longer
+                self._told.append(name)
+        return design
 
 
 def _empirical(scaled: Array, gamma: Array, delta: Array) -> tuple[Array, Array]:

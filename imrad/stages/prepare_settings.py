@@ -13,6 +13,7 @@ from imrad.stages import blocks
 __all__ = ["Kind", "MRMRStep", "PrepareList", "check_steps"]
 
 Kind = Literal["classes", "survival"]
+Missing = Literal["refuse", "median", "indicator"]
 
 PrepareList = tuple[str | dict[str, dict[str, Any] | None], ...]
 """A config's list: a step's name alone, or NAME: {setting: value}."""
@@ -49,6 +50,11 @@ class ComBatStep(_Step):
         "treat as the nearest site, or move their mean towards the pooled one.",
     )
     reference: str | None = Field(None, description="Site that is left as it is, the others brought to it.")
+    missing: Missing | dict[str, Missing] = Field(
+        "refuse",
+        description="Covariates with missing values, all or by name: refuse, median of the training rows (of classes "
+        "the most frequent), or indicator (that, and a column that tells).",
+    )
     parametric: bool = Field(True, description="Parametric priors.")
     mean_only: bool = Field(False, description="Adjust means and leave variances.")
 

@@ -95,7 +95,8 @@ def _column(data: AnnData, name: str, place: _Place, *, complete: bool) -> pd.Se
         raise ConfigError(message)
     if isinstance(column.dtype, pd.CategoricalDtype):
         ordered = column.cat.ordered
-        return pd.Series(column.cat.codes.astype(float) if ordered else column.astype(object))
+        ranks = column.cat.codes.astype(float).where(column.notna())
+        return pd.Series(ranks if ordered else column.astype(object))
     return pd.Series(column)
 
 
@@ -171,9 +172,16 @@ def _combat(data: AnnData, settings: Any, sides: dict[str, Any], place: _Place) 
         raise ConfigError(message)
     sides[f"{OBS}{settings.batch}"] = site
     sources: dict[str, Any] = {"batch": f"{OBS}{settings.batch}"}
+    if isinstance(settings.missing, dict):
+        for name in settings.missing:
+            if name not in settings.covariates:
+                near = blocks.nearest(name, settings.covariates)
+                message = f"{place.where}: missing names '{name}'{near}, which is not among its covariates"
+                raise ConfigError(message)
     if settings.covariates:
         for name in settings.covariates:
-            sides[f"{OBS}{name}"] = _column(data, name, place, complete=True)
+            one = settings.missing if isinstance(settings.missing, str) else settings.missing.get(name, "refuse")
+            sides[f"{OBS}{name}"] = _covariate(data, name, place, complete=one == "refuse")
         sources["covariates"] = tuple(f"{OBS}{name}" for name in settings.covariates)
     policies = {"refuse": "error", "pooled": "grand_mean", "nearest": "nearest"}
     model = ComBat(
@@ -182,8 +190,20 @@ def _combat(data: AnnData, settings: Any, sides: dict[str, Any], place: _Place) 
         reference=settings.reference,
         # The reference site is left as it is, so being treated as it means being left alone.
         unseen=policies.get(settings.unseen, "unadjusted"),
+        missing=settings.missing,
     )
     return Step("combat", model, fit_with=sources, transform_with=sources)
+
+
+def _covariate(data: AnnData, name: str, place: _Place, *, complete: bool) -> pd.Series[Any]:
+    column = _column(data, name, place, complete=False)
+    if complete and column.isna().any():
+        message = (
+            f"{place.where}: {int(column.isna().sum())} of {len(column)} patients have no {name}; complete it, leave "
+            f"it out, or say what becomes of it: missing: {{{name}: median}} (or indicator)"
+        )
+        raise ConfigError(message)
+    return column
 
 
 def _zscore(data: AnnData, settings: Any, sides: dict[str, Any], place: _Place) -> Step:
@@ -241,7 +261,8 @@ def _mrmr(data: AnnData, settings: Any, sides: dict[str, Any], place: _Place) ->
     from imrad.phenotype import MRMRSelector
     from imrad.survival import SurvivalMRMR
 
-    classes, survival = MRMRSelector(settings.k, scheme="mrmre"), SurvivalMRMR(k=settings.k)
+    # To mRMRe two classes are an ordered factor, whichever outcome they are of.
+    classes, survival = MRMRSelector(settings.k, scheme="mrmre_ordered"), SurvivalMRMR(k=settings.k)
     if settings.against is None:
         return Step("mrmr", classes if place.kind == "classes" else survival, outcome=True)
     pair = (f"{settings.against}_days", f"{settings.against}_event")

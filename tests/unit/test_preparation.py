@@ -3,12 +3,13 @@
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
 from imrad import content, stages
 from imrad.config import Config
+from imrad.datasets import make_cohort
 from imrad.evaluation import draw_splits
 from imrad.evaluation.filters import ByOtherOutcome, CorrelationFilter, RankSumFilter, VarianceFilter
 from imrad.evaluation.preparation import FittedPreparation, Preparation, Step, check_preparation
@@ -17,6 +18,7 @@ from imrad.phenotype import MRMRSelector, PhenotypeGrid, PhenotypeModel
 from imrad.radiomics import ComBat, ICCFilter, ReaderMean
 from imrad.run import Run
 from imrad.stages.prepare_settings import check_steps
+from imrad.stages.preparing import make_preparation
 from imrad.survival import SurvivalFusion, UnivariateCox
 from imrad.survival.frozen import FrozenModel
 
@@ -237,3 +239,45 @@ def test_a_run_prepares_and_writes_what_each_step_did(tmp_path):
     assert list(funnel.loc[(funnel["fold"] == "all") & (funnel["model"] == "Rad"), "step"]) == [
         *("extracted", "icc", "univariate_cox", "model")
     ]
+
+
+def test_missing_covariates_of_combat_follow_a_policy_that_is_learnt_in_the_fold(tmp_path):
+    rng = np.random.default_rng(4)
+    age, stage = pd.Series(rng.normal(60, 9, N), NAMES), pd.Series(rng.choice(["I", "II", "II"], N), NAMES)
+    holes = {"age": age.where(np.arange(N) % 7 != 0), "stage": stage.where(np.arange(N) % 11 != 0, None)}
+    sides = {"site": SITES, **{f"obs:{name}": column for name, column in holes.items()}}
+    sources = {"batch": "site", "covariates": ("obs:age", "obs:stage")}
+    train, test = np.arange(44), np.arange(44, N)
+
+    def prepared(missing):
+        return Preparation([Step("combat", ComBat(missing=missing), fit_with=sources, transform_with=sources)], sides)
+
+    for missing in ("median", "indicator", {"age": "indicator", "stage": "median"}):
+        check_preparation(prepared(missing), X, None, train, test, step="os/Rad", fold="r0/o0")
+        fitted = prepared(missing).fit(X.iloc[train])
+        content.save(tmp_path / "one", fitted.to_plain())
+        elsewhere = FittedPreparation.from_plain(content.load(tmp_path / "one"))
+        np.testing.assert_allclose(elsewhere.transform(X, sides), fitted.transform(X, sides), rtol=0, atol=1e-12)
+        assert fitted.transform(X, sides).notna().all(axis=None)
+    # Filled by hand with what the training rows teach, the numbers are the same.
+    by_hand = {
+        "obs:age": holes["age"].fillna(holes["age"].iloc[train].median()),
+        "obs:stage": holes["stage"].where(holes["stage"].notna(), "II"),
+    }
+    steps = [Step("combat", ComBat(), fit_with=sources, transform_with=sources)]
+    whole = Preparation(steps, {"site": SITES, **by_hand}).fit(X.iloc[train])
+    found = prepared("median").fit(X.iloc[train]).transform(X, sides)
+    np.testing.assert_allclose(found, whole.transform(X, {"site": SITES, **by_hand}), rtol=0, atol=1e-12)
+    with pytest.raises(FitError, match="7 of 44 rows have no obs:age; complete it"):
+        prepared("refuse").fit(X.iloc[train])
+
+
+def test_mrmr_against_classes_ranks_by_order_and_not_by_the_values_of_outliers():
+    data = make_cohort(40, n_features=8, seed=3)
+    step = make_preparation(data, ({"mrmr": {"k": 3}},), "phenotype", "classes", seed=1).steps[0]
+    values = pd.DataFrame(data.X, index=data.obs_names, columns=data.var_names)
+    labels = (values.iloc[:, 0] > values.iloc[:, 0].median()).to_numpy().astype(int)
+    # A single wild value ruins a correlation, and moves no rank.
+    wild = values.copy()
+    wild.iloc[int(values.iloc[:, 0].argmax()), 0] = 1e9
+    assert clone(step.transformer).fit(wild, labels).ranking_[0] == 0
