@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from imrad.evaluation.outcomes import BoolArray, FloatArray, IntArray, survival_outcome
+from imrad.evaluation.outcomes import BoolArray, FloatArray, IntArray, finite, survival_outcome
 
 __all__ = ["censoring_influence", "censoring_survival"]
 
@@ -17,6 +17,7 @@ def censoring_survival(
     at: npt.ArrayLike,
     just_before: bool = True,
     events_first: bool = True,
+    weights: npt.ArrayLike | None = None,
 ) -> FloatArray:
     """Return the Kaplan-Meier estimate of remaining uncensored, G(t-) or G(t), at given times.
 
@@ -31,11 +32,14 @@ def censoring_survival(
     events_first : bool
         Whether events leave the risk set before censorings at the same time (as survival::concordance,
         timeROC and scikit-survival); a plain reverse Kaplan-Meier does not.
+    weights : array_like, shape (n_patients,), optional
+        Case weights.
     """
     times, events = survival_outcome(time, event)
     unique, inverse = np.unique(times, return_inverse=True)
-    deaths = np.bincount(inverse, weights=events, minlength=len(unique))
-    censored = np.bincount(inverse, weights=~events, minlength=len(unique))
+    case = np.ones(len(times)) if weights is None else finite(weights, len(times), "weights")
+    deaths = np.bincount(inverse, weights=case * events, minlength=len(unique))
+    censored = np.bincount(inverse, weights=case * ~events, minlength=len(unique))
     at_risk = (deaths + censored)[::-1].cumsum()[::-1]
     if events_first:
         at_risk = at_risk - deaths

@@ -15,6 +15,7 @@ from imrad.evaluation.comparable_pairs import (
     first_not_later,
     outlived_by,
     outlives,
+    rank_information,
     tied_time_pairs,
 )
 from imrad.evaluation.outcomes import (
@@ -47,6 +48,8 @@ class Concordance:
         Concordance; NaN where no two patients can be compared.
     variance, se : float
         Infinitesimal jackknife, as survival::concordance (time weights taken as fixed).
+    variance_null : float
+        Were the risk unrelated to the times: from a Cox model's score test (R's cvar).
     low, high : float
         Wald interval.
     concordant, discordant, tied_risk, tied_time, tied_both : float
@@ -57,6 +60,7 @@ class Concordance:
 
     c: float
     variance: float
+    variance_null: float
     se: float
     low: float
     high: float
@@ -210,7 +214,7 @@ def concordance(
         raise ValueError(message)
     weight = events.astype(float)
     if time_weight == "n/G2":
-        g = censoring_survival(times, events, at=times)
+        g = censoring_survival(times, events, at=times, weights=case)
         weight = np.where(events, 1.0 / np.where(events, g, 1.0) ** 2, 0.0)
     if tau is not None:
         weight[times > tau] = 0.0
@@ -229,6 +233,7 @@ def concordance(
     return Concordance(
         c=c,
         variance=variance,
+        variance_null=rank_information(times, events, rank, case, weight) / (4 * pairs**2) if pairs > 0 else np.nan,
         se=float(np.sqrt(variance)),
         low=c - half,
         high=c + half,

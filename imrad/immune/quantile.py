@@ -15,7 +15,7 @@ __all__ = ["average_ranks", "quantile_normalise", "quantile_target", "spread_to_
 
 
 def quantile_normalise(
-    values: np.ndarray[Any, Any], target: np.ndarray[Any, Any] | None = None
+    values: np.ndarray[Any, Any], target: np.ndarray[Any, Any] | None = None, *, ties: str = "average"
 ) -> np.ndarray[Any, Any]:
     """Give every column the same distribution: the mean of the sorted columns.
 
@@ -27,13 +27,17 @@ def quantile_normalise(
     values : ndarray of shape (n_genes, n_samples)
     target : ndarray, optional
         Sorted distribution to impose, of any length; default :func:`quantile_target`.
+    ties : {"average", "order"}
+        ``order`` gives tied values different targets in the order of their rows, as limma does with
+        ties=FALSE; for comparison, since equal genes then differ.
     """
     values = np.asarray(values, dtype=np.float64)
     wanted = quantile_target(values) if target is None else np.sort(np.asarray(target, dtype=np.float64))
+    ranks = {"average": average_ranks, "order": _ordinal_ranks}[ties]
     result = np.full_like(values, np.nan)
     for column in range(values.shape[1]):
         seen = ~np.isnan(values[:, column])
-        result[seen, column] = spread_to_target(average_ranks(values[seen, column]), int(seen.sum()), wanted)
+        result[seen, column] = spread_to_target(ranks(values[seen, column]), int(seen.sum()), wanted)
     return result
 
 
@@ -59,6 +63,12 @@ def average_ranks(column: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     first = np.searchsorted(ordered, column, side="left")
     last = np.searchsorted(ordered, column, side="right")
     return np.asarray(0.5 * (first + last + 1))
+
+
+def _ordinal_ranks(column: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    ranks = np.empty(len(column))
+    ranks[np.argsort(column, kind="stable")] = np.arange(1.0, len(column) + 1)
+    return ranks
 
 
 def spread_to_target(ranks: np.ndarray[Any, Any], n_ranked: int, target: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -37,9 +37,10 @@ class LassoCox(BaseEstimator):  # type: ignore[misc]
         A fixed lambda; no cross-validation is then done.
     unpenalised : sequence of str or int
         Columns without penalty, by name or position, such as clinical variables.
-    measure : {"deviance", "c"}
-        What cross-validation compares: grouped partial-likelihood deviance, or Harrell's C within
-        the left-out folds.
+    measure : {"deviance", "fold_deviance", "c"}
+        What cross-validation compares: partial-likelihood deviance of all patients less that of the
+        training part (cv.glmnet's grouped=TRUE), that of the left-out fold alone (grouped=FALSE), or
+        Harrell's C within the left-out folds.
     choice : {"min", "1se"}
         The best penalty, or the largest within one standard error of it.
     n_folds : int
@@ -171,7 +172,7 @@ class LassoCox(BaseEstimator):  # type: ignore[misc]
 
     def _check(self) -> None:
         for name, value, known in (
-            ("measure", self.measure, ("deviance", "c")),
+            ("measure", self.measure, ("deviance", "fold_deviance", "c")),
             ("choice", self.choice, ("min", "1se")),
         ):
             if value not in known:
@@ -253,7 +254,7 @@ def choose_penalty(
         Fold to linear predictors of all patients, shape (n_patients, n_lambdas), by fits that have
         not seen the fold.
     weight : ndarray, shape (n_patients,), optional
-    measure : {"deviance", "c"}
+    measure : {"deviance", "fold_deviance", "c"}
 
     Returns
     -------
@@ -275,16 +276,19 @@ def choose_penalty(
         out = label == fold
         require_events(event[~out], where=f"training part of fold {fold}")
         scores = scores_of(fold)
-        if measure == "deviance":
+        if measure == "fold_deviance":
+            values[fold] = breslow_deviance(time[out], event[out], scores[out], everyone[out])
+            sizes[fold] = everyone[out & event].sum()
+        elif measure == "deviance":
             whole = breslow_deviance(time, event, scores, everyone)
             values[fold] = whole - breslow_deviance(time[~out], event[~out], scores[~out], everyone[~out])
             sizes[fold] = everyone[out & event].sum()
-            if sizes[fold] > 0:
-                values[fold] /= sizes[fold]
         else:
             columns = scores[out].T
             values[fold] = [harrell_c(time[out], event[out], one, weights=everyone[out]) for one in columns]
             sizes[fold] = everyone[out].sum()
+    if measure != "c":
+        values /= np.where(sizes > 0, sizes, 1.0)[:, None]
     mean, error = over_folds(values, sizes)
     lowest, within = best(mean, error, larger_is_better=measure == "c")
     return pd.DataFrame({"lambda": lambdas, "mean": mean, "se": error}), lowest, within

@@ -128,6 +128,10 @@ class BreslowSums:
         hazard = np.concatenate(([0.0], np.cumsum(self.deaths / at_risk)))
         return risk, at_risk, risk * hazard[self.since]
 
+    def log_likelihood(self, score: FloatArray) -> float:
+        """Return the log partial likelihood."""
+        return float(score[self.event].sum() - self.deaths @ (np.log(self._parts(score)[1]) + score.max()))
+
     def residual(self, score: FloatArray) -> FloatArray:
         """Return events minus expected events, the gradient in the score."""
         return np.asarray(self.event - self._parts(score)[2])

@@ -10,7 +10,7 @@ from sklearn.tree import DecisionTreeRegressor
 
 from imrad.evaluation.discrimination import harrell_c
 from imrad.evaluation.outcomes import FloatArray
-from imrad.exceptions import FitError
+from imrad.exceptions import ConfigError, FitError
 from imrad.survival.learner import Learner
 from imrad.survival.risk_sets import BreslowSums
 from imrad.survival.trees import TreeSum
@@ -29,6 +29,9 @@ class GradientBoostedCox(Learner):
     n_trees, depth, min_leaf : int
         `depth` is the number of splits of a tree (gbm's interaction.depth).
     learning_rate : float
+    ties : {"breslow", "row_order"}
+        gbm takes tied times for untied ones, the last row to go first: ``row_order`` repeats its
+        numbers to rounding, but another order of the rows gives another model.
     seed : int
         Settles equally good splits.
 
@@ -36,6 +39,10 @@ class GradientBoostedCox(Learner):
     ----------
     importance_ : ndarray, shape (n_features,)
         Sum of the squared-error reductions, in percent.
+    reduction_ : ndarray, shape (n_features,)
+        The sum itself (gbm's relative.influence).
+    train_error_ : ndarray, shape (n_trees,)
+        After each tree, twice the negative log partial likelihood per event.
     selected_ : ndarray of int
         Columns that any tree used.
     trees_ : TreeSum
@@ -46,12 +53,20 @@ class GradientBoostedCox(Learner):
     """
 
     def __init__(
-        self, *, n_trees: int = 100, depth: int = 1, min_leaf: int = 10, learning_rate: float = 0.1, seed: int = 0
+        self,
+        *,
+        n_trees: int = 100,
+        depth: int = 1,
+        min_leaf: int = 10,
+        learning_rate: float = 0.1,
+        ties: str = "breslow",
+        seed: int = 0,
     ) -> None:
         self.n_trees = n_trees
         self.depth = depth
         self.min_leaf = min_leaf
         self.learning_rate = learning_rate
+        self.ties = ties
         self.seed = seed
 
     def fit(self, X: Any, y: Any) -> Self:
@@ -59,15 +74,24 @@ class GradientBoostedCox(Learner):
 
         Raises
         ------
+        ConfigError
+            If `ties` is unknown.
         TooFewEventsError
             If there is no event.
         """
+        if self.ties not in ("breslow", "row_order"):
+            message = f"ties must be breslow or row_order; found {self.ties!r}"
+            raise ConfigError(message)
         X, time, event = self._checked(X, y)
+        if self.ties == "row_order":
+            place = np.lexsort((-np.arange(len(time)), time))
+            time = np.empty(len(time))
+            time[place] = np.arange(1.0, len(time) + 1)
         _refuse_beyond_single(X)
         turns = BreslowSums.of(time, event)
         score = np.zeros(len(X))
         importance = np.zeros(X.shape[1])
-        grown, worth = [], []
+        grown, worth, errors = [], [], []
         min_leaf = min(self.min_leaf, max(len(X) // 2, 1))
         for _ in range(self.n_trees):
             residual = turns.residual(score)
@@ -85,8 +109,11 @@ class GradientBoostedCox(Learner):
             importance += tree.tree_.compute_feature_importances(normalize=False) * len(X)
             grown.append(tree.tree_)
             worth.append(self.learning_rate * values)
+            errors.append(-2 * turns.log_likelihood(score) / event.sum())
+        self.train_error_ = np.array(errors)
         self.trees_ = TreeSum.of(grown, worth)
         total = importance.sum()
+        self.reduction_ = importance
         self.importance_ = 100 * importance / total if total > 0 else importance
         self.selected_ = np.flatnonzero(importance > 0)
         return self
