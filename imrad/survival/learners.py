@@ -191,6 +191,9 @@ class SuperPC(Learner):
     selected_ : ndarray of int
         Best first.
     components_ : ndarray, shape (n_components, k)
+        Loadings of the selected columns; superpc's v.pred is a component over the sum of its absolute
+        loadings.
+    singular_values_ : ndarray, shape (n_components,)
     coef_ : ndarray, shape (n_features,)
         On the original scale: the components' coefficients, multiplied out.
 
@@ -219,7 +222,8 @@ class SuperPC(Learner):
         columns = (X - self.centre_) / self.scale_
         self.scores_ = cox_scores(columns, time, event)
         self.selected_ = np.argsort(-np.abs(self.scores_), kind="stable")[: self.k]
-        _, _, right = np.linalg.svd(columns[:, self.selected_], full_matrices=False)
+        _, values, right = np.linalg.svd(columns[:, self.selected_], full_matrices=False)
+        self.singular_values_ = values[: self.n_components]
         self.components_ = right[: self.n_components]
         self.model_ = CoxPH(ridge=1e-8).fit(self.components(X), (time, event))
         self.coef_ = np.zeros(X.shape[1])
