@@ -1,4 +1,4 @@
-"""Numbers of the original programs: ESTIMATE, GSVA, preprocessCore, e1071, CIBERSORT."""
+"""Numbers of the original programs: ESTIMATE, GSVA, e1071, CIBERSORT."""
 
 from __future__ import annotations
 
@@ -9,36 +9,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from imrad.immune import cibersort, estimate_scores, quantile_normalise, ssgsea
+from imrad.immune import cibersort, estimate_scores, ssgsea
 from imrad.immune.nusvr import solve_many
-from imrad.immune.quantile import quantile_target
 
 DATA = Path(__file__).parent / "data" / "immune"
 
 
 def table(name, **options):
     return pd.read_csv(DATA / name, index_col=0, **options)
-
-
-@pytest.fixture(scope="module")
-def quantiles():
-    return json.loads((DATA / "quantile_normalisation.json").read_text())
-
-
-@pytest.mark.parametrize("case", ["no_ties", "ties", "missing", "oracle"])
-def test_quantile_normalisation_equals_preprocesscore(quantiles, case):
-    values = np.array(quantiles[case]["input"], dtype=float)
-    expected = np.array(quantiles[case]["preprocessCore"], dtype=float)
-    np.testing.assert_allclose(quantile_normalise(values), expected, rtol=0, atol=1e-12)
-
-
-@pytest.mark.parametrize("case", ["no_ties", "ties", "missing"])
-def test_quantile_target_and_a_target_of_another_length(quantiles, case):
-    values = np.array(quantiles[case]["input"], dtype=float)
-    np.testing.assert_allclose(quantile_target(values), quantiles[case]["target"], rtol=0, atol=1e-12)
-    half = quantiles[case]["half"]
-    result = quantile_normalise(values, np.array(half["target"]))
-    np.testing.assert_allclose(result, np.array(half["result"], dtype=float), rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("case", ["synthetic", "synthetic_ties"])
