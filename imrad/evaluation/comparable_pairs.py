@@ -137,5 +137,5 @@ def rank_information(
     growth[by_rank] = after**3 - (after - w[by_rank]) ** 3
     last = np.searchsorted(-t, -times, side="right") - 1
     everyone, cubes = np.cumsum(w)[last], np.cumsum(growth)[last]
-    spread = (everyone**3 - cubes) / (3 * everyone)
+    spread = (everyone**3 - cubes) / (3 * np.where(everyone > 0, everyone, 1.0))
     return float(np.sum(np.where(events, case * weight * spread, 0.0)))
