@@ -355,8 +355,11 @@ def _mutation(size: Size, seed: int) -> Study:
     sequences = ("T1CE", "T2", "ADC", "DCE") if size == "full" else ("T1CE", "DCE")
     each = feature_names(107) if size == "full" else feature_names(40)
     targets = ("mut:EGFR", "mut:ERBB2", "TMB")
+    names = [f"{sequence}:{name}" for sequence in sequences for name in each]
+    # The ring around the tumour, as the extraction names a declared feature set; its shape tells nothing.
+    names += [f"T1CE:ring:{name}" for name in each if "_shape_" not in name]
     population = Population(
-        features=tuple(f"{sequence}:{name}" for sequence in sequences for name in each),
+        features=tuple(names),
         targets=targets,
         image_effect={"mut:EGFR": 1.5, "mut:ERBB2": 0.8, "TMB": 0.0},
         survival_effect={"mut:EGFR": -0.6},
@@ -417,4 +420,4 @@ STUDIES: dict[str, Callable[[Size, int], Study]] = {
     "mutation-therapy": _mutation,
 }
 """The studies by name: 113 x 851 x 30; 114 + 52 x 1037, two readers; 87 x 1037 with dates and two readers;
-113 + 73 + 20 + 19 x 2 x 768; 150 + 50 from several sites, four sequences at two time points."""
+113 + 73 + 20 + 19 x 2 x 768; 150 + 50 from several sites, four sequences and a peritumoural ring at two time points."""

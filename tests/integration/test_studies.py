@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pandas as pd
 import pytest
 
 from imrad import stages
@@ -22,6 +23,15 @@ def small(name):
     for part in (values["assemble"], *values["assemble"].get("external", {}).values()):
         part["standin"]["size"] = "small"
     return values
+
+
+def check_shown(run, *names):
+    """Demand that the report holds each of these tables, with numbers in it."""
+    page = (run.folder / "report.html").read_text(encoding="utf-8")
+    for name in names:
+        table = pd.read_csv(run.folder / f"report_data/{name}.csv")
+        assert table.select_dtypes("number").notna().any(axis=None), name
+        assert f'id="f-{name}"' in page or f'id="t-{name}"' in page, name
 
 
 def test_every_study_has_its_config():
@@ -75,7 +85,12 @@ def test_response_to_checkpoint_inhibitors(tmp_path):
     operating = run.read("response/response/operating.csv")
     apparent = operating[operating["kind"] == "apparent"].set_index("model")["threshold"]
     assert threshold.to_dict() == apparent.to_dict()
-    assert (run.folder / "report.html").exists()
+    corrected = run.read("response/response/models.csv").set_index("model")["auc_bootstrap"]
+    assert corrected.notna().all()
+    shown = ("response_models", "roc", "scores", "operating", "calibration", "indices", "decision", "agreement")
+    shown += ("response_funnel", "univariable", "multivariable", "response_nomogram", "contributions_linear")
+    shown += ("response_subgroups", "centres", "centres_threshold", "centres_roc", "centres_pairs")
+    check_shown(run, "icc", "feature_funnel", *(f"{name}_response" for name in shown))
 
 
 def test_pathological_response_from_deep_features(tmp_path, monkeypatch):
@@ -94,6 +109,16 @@ def test_pathological_response_from_deep_features(tmp_path, monkeypatch):
     assert set(explained.loc[explained["kind"] == "forest", "feature"]) == {f"PC{number}" for number in range(1, 17)}
     pair = run.read("response/pcr/matched_pair.csv")
     assert list(pair["outcome"]) == [1, 0]
+    # A threshold is fixed in training and serves every centre.
+    assert (external.groupby("model")["threshold"].nunique() == 1).all()
+    limits = external.dropna(subset=["npv"])
+    assert (limits["npv_low"].le(limits["npv"]) & limits["npv"].le(limits["npv_high"])).all()
+    assert external.loc[external["model"] == "fCT", "ks"].between(0, 1).all()
+    assert {"sex", "stage", "smoker", "age"} <= set(run.read("response/pcr/subgroups.csv")["subgroup"])
+    shown = ("response_models", "roc", "scores", "operating", "response_funnel", "contributions_forest")
+    shown += ("response_subgroups", "centres", "centres_threshold", "centres_roc", "centres_decision")
+    check_shown(run, *(f"{name}_pcr" for name in shown))
+    assert 'id="t-matched_pair_pcr"' in (run.folder / "report.html").read_text(encoding="utf-8")
 
 
 def test_the_oesophageal_study_shows_its_figures_and_their_optimism(tmp_path):
@@ -135,9 +160,8 @@ def test_the_oesophageal_study_shows_its_figures_and_their_optimism(tmp_path):
     # A Radscore is coefficients: it travels, and is explained, as any Cox regression.
     assert "Radscore" in set(run.read("survival/pfs/explanations.csv")["model"])
 
-    page = (run.folder / "report.html").read_text(encoding="utf-8")
-    for name in ("upset_pfs", "time_roc_pfs", "cut_curves_pfs", "exclusion_effect", "radscore_pfs"):
-        assert f'id="{name}' in page or f"{name}.csv" in page, name
+    shown = ("upset", "time_roc", "time_auc", "cut_curves", "cut_groups", "radscore", "km")
+    check_shown(run, "icc", "exclusion_effect", "excluded", *(f"{name}_pfs" for name in shown))
 
 
 def test_the_renal_study_chooses_by_recurrence_and_calibrates_its_boosting(tmp_path):
@@ -163,9 +187,7 @@ def test_the_renal_study_chooses_by_recurrence_and_calibrates_its_boosting(tmp_p
     boosting = calibration[calibration["model"] == "Rad (GBM-Cox)"]
     feasible = run.read("survival/os/horizons.csv").query("status == 'feasible'")["horizon_days"]
     assert set(boosting["horizon_days"]) == set(feasible)
-    page = (run.folder / "report.html").read_text(encoding="utf-8")
-    assert "gbm_calibration_os" in page
-    assert "lasso_then_cox_os" in page
+    check_shown(run, "grid_heatmap", "gbm_calibration_os", "lasso_then_cox_os", "km_os")
 
 
 def test_mutations_changes_and_own_blocks_go_to_the_report(tmp_path):
@@ -175,6 +197,8 @@ def test_mutations_changes_and_own_blocks_go_to_the_report(tmp_path):
     run = stages.run_all(Run(tmp_path, Config(**values)))
     data = read_cohort(run.folder / "cohort.h5ad")
     assert {name.split(":")[0] for name in data.var_names} == {"baseline", "delta", "delta_relative", "delta_per_day"}
+    assert {name.split(":")[1] for name in data.var_names} == {"T1CE", "DCE"}
+    assert "baseline:T1CE:ring:original_firstorder_Mean" in data.var_names
     grid = run.read("phenotype/grid.csv").set_index("target")
     # HER2 is asked for, ERBB2 is its symbol.
     assert set(grid.index) == {"mut:EGFR", "mut:ERBB2", "TMB"}
@@ -182,3 +206,13 @@ def test_mutations_changes_and_own_blocks_go_to_the_report(tmp_path):
     own = ["ctDNA", "Laboratory", "Clinical+ctDNA", "Clinical+ImRad+ctDNA+Laboratory"]
     assert models.loc[own, "c_outer"].notna().all()
     assert "Clinical+ImRad+ctDNA+Laboratory" in (run.folder / "report.html").read_text(encoding="utf-8")
+    # A site that no fit has seen is treated as the nearest of those that were, and its patients judged by the models.
+    external = run.read("survival/os/external.csv")
+    assert set(external["cohort"]) == {"hospital_D"}
+    judged = external.set_index("model").loc[["Clinical", "Rad", "ImRad", *own]]
+    assert judged["c"].between(0, 1).all()
+    assert (judged["n"] == 28).all()
+    risk = run.read("survival/os/external_risk.csv")
+    assert not set(risk["patient"]) & set(data.obs_names)
+    assert risk["risk"].notna().all()
+    check_shown(run, "combat", "grid_heatmap", "models_forest_os", "centres_os")
