@@ -9,6 +9,7 @@
     ├── CohortError            tables of patients
     │   ├── SchemaError        a cohort file that breaks the convention
     │   ├── DuplicateError     several rows where one was needed
+    │   ├── NumbersError       values that no method can use
     │   └── NoOverlapError     tables without a common patient
     ├── ImageError             images and regions
     │   ├── GeometryError      two grids that do not fit
@@ -53,6 +54,10 @@ class SchemaError(CohortError):
 
 class DuplicateError(CohortError):
     """Several rows stand where one was needed."""
+
+
+class NumbersError(CohortError, ValueError):
+    """Values are missing, infinite or too large, or their number is wrong; a ValueError, as scikit-learn asks."""
 
 
 class NoOverlapError(CohortError):

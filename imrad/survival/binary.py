@@ -22,8 +22,15 @@ from imrad.survival.binary_models import DEFAULT_BINARY_MODELS, BinaryModel
 from imrad.survival.binary_tables import FinishedBinary, summarise_binary
 from imrad.survival.binary_tasks import BinaryData, run_binary_task
 from imrad.survival.frozen_binary import FrozenBinary
-from imrad.survival.fusion import _aligned, _refuse_in_sample
-from imrad.survival.fusion_tasks import IMRAD, Task
+from imrad.survival.fusion_core import (
+    IMRAD,
+    Task,
+    aligned,
+    distinct_names,
+    merged_ledger,
+    refuse_in_sample,
+    runnable_models,
+)
 from imrad.survival.prepared import check_prepared, prepared_model
 
 __all__ = ["BinaryFusion", "BinaryResult", "ExternalResult"]
@@ -162,7 +169,7 @@ class BinaryResult:
             )
             raise CohortError(message)
         outcome = binary_outcome(y.to_numpy())
-        tables = {name: _aligned(table, patients) for name, table in blocks.items()}
+        tables = {name: aligned(table, patients) for name, table in blocks.items()}
         found = {
             name: FrozenBinary(plain).probability(tables, sides)
             for name, plain in self.final.items()
@@ -228,7 +235,7 @@ class BinaryFusion:
         prepare: Sequence[Step | tuple[str, Any]] = (),
     ) -> None:
         chosen = DEFAULT_BINARY_MODELS if models is None else models
-        self.models = tuple(replace(model, seed=seed) for model in chosen)
+        self.models = distinct_names([replace(model, seed=seed) for model in chosen])
         self.seed = seed
         self.n_bootstrap = n_bootstrap
         self.endpoint = endpoint
@@ -237,9 +244,6 @@ class BinaryFusion:
         self.store = store
         self.progress = progress
         self.prepare = tuple(prepare)
-        if len({model.name for model in self.models}) != len(self.models):
-            message = f"two models have the same name: {[model.name for model in self.models]}"
-            raise ConfigError(message)
 
     def run(
         self,
@@ -282,9 +286,9 @@ class BinaryFusion:
         """
         patients = splits.patients
         outcome, usable = _outcome(y, patients)
-        _refuse_in_sample(blocks, phenotype)
-        tables = {name: _in_one_order(_aligned(table, patients)) for name, table in blocks.items()}
-        runnable, skipped = self._runnable(tables, phenotype)
+        refuse_in_sample(blocks, phenotype)
+        tables = {name: _in_one_order(aligned(table, patients, f"block {name}")) for name, table in blocks.items()}
+        runnable, skipped = runnable_models(self.models, tables, phenotype)
         preparation = Preparation(self.prepare, sides)
         if len(preparation) and "Rad" in tables:
             runnable = tuple(prepared_model(model, preparation) for model in runnable)
@@ -294,8 +298,16 @@ class BinaryFusion:
             message = f"the verdict names the model {unknown[0]}; models are {[model.name for model in self.models]}"
             raise ConfigError(message)
         data = BinaryData(
-            *(self.endpoint, patients, usable, outcome, tables, splits, phenotype, runnable, self.seed),
-            subgroups=None if subgroups is None else _aligned(subgroups, patients),
+            endpoint=self.endpoint,
+            patients=patients,
+            usable=usable,
+            outcome=outcome,
+            tables=tables,
+            splits=splits,
+            phenotype=phenotype,
+            models=runnable,
+            seed=self.seed,
+            subgroups=None if subgroups is None else aligned(subgroups, patients),
             question=question,
         )
         _require_feasible(data)
@@ -313,30 +325,12 @@ class BinaryFusion:
             progress=self.progress,
             label=f"models ({self.endpoint})",
         )
-        ledger = Ledger(patients)
-        for part in done:
-            if "ledger" in part:
-                ledger.merge(Ledger.from_plain(patients, part["ledger"]))
+        ledger = merged_ledger(patients, done)
         results = dict(zip(tasks, done, strict=True))
         _check_canary(data, results)
         names = [model.name for model in self.models]
         finished = FinishedBinary(data, names, results, skipped)
         return BinaryResult(endpoint=self.endpoint, ledger=ledger, **summarise_binary(finished))
-
-    def _runnable(
-        self, tables: Mapping[str, pd.DataFrame], phenotype: CrossFitted | None
-    ) -> tuple[tuple[BinaryModel, ...], dict[str, str]]:
-        present = {name for name, table in tables.items() if table.shape[1]} | ({IMRAD} if phenotype else set())
-        skipped = {}
-        for model in self.models:
-            absent = [name for name in model.blocks if name not in present]
-            if absent:
-                skipped[model.name] = f"no columns in the block {' and '.join(absent)}"
-        runnable = tuple(model for model in self.models if model.name not in skipped)
-        if not runnable:
-            message = f"no model can be fitted: blocks given are {sorted(present)}"
-            raise ConfigError(message)
-        return runnable, skipped
 
     def _tasks(self, data: BinaryData) -> list[Task]:
         tasks = []
@@ -400,7 +394,7 @@ def _outcome(y: pd.Series[Any], patients: list[str]) -> tuple[BoolArray, BoolArr
     if not isinstance(y, pd.Series):
         message = f"y must be a Series of 0 and 1 with the patients as index; found {type(y).__name__}"
         raise CohortError(message)
-    column = _aligned(y.to_frame("y"), patients)["y"]
+    column = aligned(y.to_frame("y"), patients)["y"]
     usable = column.notna().to_numpy()
     if not usable.any():
         message = f"none of the {len(patients)} patients of the splits has an outcome"

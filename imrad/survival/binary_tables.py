@@ -18,7 +18,7 @@ from imrad.evaluation.roc import auc
 from imrad.exceptions import FitError
 from imrad.survival import binary_views as views
 from imrad.survival.binary_tasks import GRID, INDICES, THRESHOLDS, BinaryData, _indices, observed_share
-from imrad.survival.fusion_tasks import IMRAD, Task
+from imrad.survival.fusion_core import IMRAD, Task
 from imrad.survival.nomogram import binary_nomogram
 from imrad.survival.univariable import univariable_table
 

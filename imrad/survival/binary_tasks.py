@@ -13,7 +13,7 @@ import pandas as pd
 from scipy import special
 
 from imrad import content
-from imrad.evaluation import CrossFitted, Fold, Ledger, SplitTable
+from imrad.evaluation import Ledger
 from imrad.evaluation.bootstrap import resample_indices
 from imrad.evaluation.calibration import calibration_indices, smooth_calibration
 from imrad.evaluation.net_benefit import net_benefit
@@ -24,7 +24,7 @@ from imrad.seeds import generator
 from imrad.survival.binary_design import Rows
 from imrad.survival.binary_forest import FittedForest
 from imrad.survival.binary_models import BinaryModel, FittedBinaryModel, fit_binary_model
-from imrad.survival.fusion_tasks import IMRAD, Task, _scores
+from imrad.survival.fusion_core import IMRAD, FusionRows, Task, record_inputs
 from imrad.survival.penalty_choice import balanced_folds
 
 __all__ = [
@@ -44,62 +44,22 @@ GRID = np.round(np.arange(0.02, 0.99, 0.02), 2)
 THRESHOLDS = np.round(np.arange(0.01, 1.0, 0.01), 2)
 
 
-@dataclass(frozen=True)
-class BinaryData:
+@dataclass(frozen=True, kw_only=True)
+class BinaryData(FusionRows):
     """What every task needs, rows in cohort order.
 
     Attributes
     ----------
-    usable : ndarray of bool
-        Patients with a known outcome; the others are in no fit and in no score.
-    tables : dict of str to DataFrame
-        The blocks, except ImRad.
-    subgroups : DataFrame or None
-        Patients x categories.
+    outcome : ndarray of bool
     matched_on : str
         Block in which the two patients of the matched pair are alike.
     question : tuple of str or None
         Candidate and reference of the verdict; else chosen by what was fitted.
     """
 
-    endpoint: str
-    patients: list[str]
-    usable: BoolArray
     outcome: BoolArray
-    tables: dict[str, pd.DataFrame]
-    splits: SplitTable
-    phenotype: CrossFitted | None
-    models: tuple[BinaryModel, ...]
-    seed: int
-    subgroups: pd.DataFrame | None = None
     matched_on: str = "Clinical"
     question: tuple[str, str] | None = None
-
-    def model(self, name: str) -> BinaryModel:
-        """Return a model by name."""
-        return next(model for model in self.models if model.name == name)
-
-    def folds(self, repeat: int) -> list[Fold]:
-        """Return the outer folds of a repeat, usable patients only."""
-        return [
-            Fold(fold.name, fold.train[self.usable[fold.train]], fold.test[self.usable[fold.test]])
-            for fold in self.splits.outer(repeat)
-        ]
-
-    def fold(self, name: str) -> Fold:
-        """Return an outer fold by name."""
-        return next(fold for fold in self.folds(int(name.split("/")[0][1:])) if fold.name == name)
-
-    def inner_labels(self, fold: Fold) -> IntArray:
-        """Return the inner fold of each training row."""
-        label = np.full(len(self.patients), -1)
-        for number, inner in enumerate(self.splits.inner(fold)):
-            label[inner.test] = number
-        return np.asarray(label[fold.train], dtype=np.intp)
-
-    def blocks(self, model: BinaryModel, rows: IntArray) -> dict[str, pd.DataFrame]:
-        """Return some rows of a model's blocks, except ImRad."""
-        return {name: self.tables[name].iloc[rows] for name in model.blocks if name != IMRAD}
 
 
 def run_binary_task(data: BinaryData, task: Task) -> dict[str, Any]:
@@ -113,9 +73,7 @@ def run_binary_task(data: BinaryData, task: Task) -> dict[str, Any]:
 
 def _outer(data: BinaryData, task: Task) -> dict[str, Any]:
     model, fold = data.model(task.model), data.fold(task.fold)
-    train, test = data.blocks(model, fold.train), data.blocks(model, fold.test)
-    if IMRAD in model.blocks:
-        train[IMRAD], test[IMRAD] = _scores(data.phenotype, fold, data.patients)
+    train, test = data.fold_blocks(model, fold)
     ledger = Ledger(data.patients)
     fitted = _fit(data, model, train, fold.train, data.inner_labels(fold), fold.name, ledger)
     threshold = _youden_threshold(data.outcome[fold.train], special.expit(fitted.training))
@@ -148,9 +106,7 @@ def _canary(data: BinaryData, task: Task) -> dict[str, Any]:
     other = {name: part.replaced(patients, data.seed) for name, part in model.prepare.items()}
     model = replace(model, prepare=other)
     probe = replace(data, outcome=outcome, tables=tables)
-    train = probe.blocks(model, fold.train)
-    if IMRAD in model.blocks:
-        train[IMRAD], _ = _scores(data.phenotype, fold, data.patients)
+    train, _ = probe.fold_blocks(model, fold)
     fitted = fit_binary_model(model, train, outcome[fold.train], data.inner_labels(fold))
     return {"state": content.digest(fitted.to_plain())}
 
@@ -172,19 +128,9 @@ def _with_noise(table: pd.DataFrame, held: BoolArray, rng: np.random.Generator) 
 
 def _whole(data: BinaryData, task: Task) -> dict[str, Any]:
     model = data.model(task.model)
-    rows = np.flatnonzero(data.usable)
-    tables = data.blocks(model, rows)
-    outer = np.full(len(data.patients), -1)
-    scores = []
-    for number, fold in enumerate(data.folds(data.splits.repeats[0])):
-        outer[fold.test] = number
-        if IMRAD in model.blocks:
-            scores.append(_scores(data.phenotype, fold, data.patients)[1].set_index(fold.test))
-    if scores:
-        # Each patient's score comes from the outer fit that had not seen it.
-        tables[IMRAD] = pd.concat(scores).loc[rows].reset_index(drop=True)
+    rows, tables, outer = data.whole_blocks(model)
     ledger = Ledger(data.patients)
-    fitted = _fit(data, model, tables, rows, outer[rows], "all", ledger)
+    fitted = _fit(data, model, tables, rows, outer, "all", ledger)
     y, probability, matrix = data.outcome[rows], fitted.probability(tables), fitted.matrix(tables)
     threshold = _youden_threshold(y, special.expit(fitted.training))
     out = {
@@ -291,8 +237,8 @@ def _fit(
                 steps.record(ledger, stage="survival", step=step, fold=where, rows=rows[label != number])
     if model.scored or model.estimator == "svm":
         _record_scores(data, model, step, rows, label, fold, ledger)
-    if IMRAD in model.blocks and data.phenotype is not None:
-        _record_inputs(data, f"survival:{fold}:{step}/{model.estimator}", rows, fold, ledger)
+    if IMRAD in model.blocks:
+        record_inputs(data, f"survival:{fold}:{step}/{model.estimator}", rows, fold, ledger)
     return fit_binary_model(model, tables, y, label)
 
 
@@ -305,23 +251,6 @@ def _record_scores(
         where = f"{fold}/i{number}" if fold != "all" else f"r{data.splits.repeats[0]}/o{number}"
         producer = ledger.record(stage="survival", step=f"{step}/score", fold=where, rows=rows[label != number])
         ledger.use(consumer=f"survival:{fold}:{step}/{model.estimator}", producer=producer, rows=rows[label == number])
-
-
-def _record_inputs(data: BinaryData, consumer: str, rows: IntArray, fold: str, ledger: Ledger) -> None:
-    """Record which phenotype fits made the scores that a model trains on."""
-    if data.phenotype is None:
-        return
-    table = data.phenotype.table
-    place = {name: number for number, name in enumerate(data.patients)}
-    if fold == "all":
-        table = table[(table["repeat"] == data.splits.repeats[0]) & (table["role"] == "test")]
-    else:
-        repeat, outer = (int(part[1:]) for part in fold.split("/")[:2])
-        table = table[(table["repeat"] == repeat) & (table["outer"] == outer) & (table["role"] == "train")]
-    table = table[table["patient"].isin([data.patients[row] for row in rows])]
-    for producer, part in table.groupby("fit", sort=True):
-        seen = np.unique([place[str(name)] for name in part["patient"]])
-        ledger.use(consumer=consumer, producer=str(producer), rows=seen)
 
 
 def _youden_threshold(y: BoolArray, probability: FloatArray) -> float:

@@ -10,7 +10,7 @@ from sklearn.feature_selection import SelectorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from imrad.evaluation.outcomes import BoolArray, FloatArray
-from imrad.exceptions import CohortError, FitError
+from imrad.exceptions import CohortError, FitError, NumbersError
 from imrad.survival.outcome import matched_outcome, require_events
 
 __all__ = ["LARGEST", "Chooser", "checked_columns", "checked_training", "checked_weights"]
@@ -33,8 +33,10 @@ def checked_columns(estimator: Any, X: Any, *, fitted: bool = False) -> FloatArr
     ------
     CohortError
         If a table's column has no name of its own or holds text.
+    NumbersError
+        If values are missing, infinite or beyond 1e60.
     ValueError
-        If values are missing, infinite or beyond 1e60, or X has no shape that can be used.
+        If X has no shape that can be used.
     """
     if isinstance(X, pd.DataFrame):
         X = _numbers(X)
@@ -52,7 +54,7 @@ def checked_columns(estimator: Any, X: Any, *, fitted: bool = False) -> FloatArr
             f"{matrix[row, column]:g} in column {names[column]}, row {row}); impute or rescale them in the training "
             "part of each fold, or leave those patients out"
         )
-        raise ValueError(message)
+        raise NumbersError(message)
     return matrix
 
 

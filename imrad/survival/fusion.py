@@ -14,10 +14,20 @@ from imrad import content
 from imrad.evaluation import CrossFitted, Ledger, SplitTable
 from imrad.evaluation.outcomes import BoolArray, FloatArray
 from imrad.evaluation.preparation import Preparation, Step
-from imrad.exceptions import CohortError, ConfigError, InSampleError, TooFewEventsError
+from imrad.exceptions import CohortError, TooFewEventsError
 from imrad.execution import Progress, Store, map_tasks
 from imrad.survival import fusion_tables
-from imrad.survival.fusion_tasks import IMRAD, FusionData, Task, run_task
+from imrad.survival.fusion_core import (
+    IMRAD,
+    Task,
+    aligned,
+    aligned_sites,
+    distinct_names,
+    merged_ledger,
+    refuse_in_sample,
+    runnable_models,
+)
+from imrad.survival.fusion_tasks import FusionData, run_task
 from imrad.survival.models import DEFAULT_MODELS, BlockModel
 from imrad.survival.outcome import as_outcome, require_events
 from imrad.survival.prepared import check_prepared, prepared_model
@@ -152,7 +162,7 @@ class SurvivalFusion:
         prepare: Sequence[Step | tuple[str, Any]] = (),
         study_tables: bool = False,
     ) -> None:
-        self.models = tuple(DEFAULT_MODELS if models is None else models)
+        self.models = distinct_names(DEFAULT_MODELS if models is None else models)
         self.seed = seed
         self.n_bootstrap = n_bootstrap
         self.horizons_days = tuple(float(h) for h in horizons_days)
@@ -163,9 +173,6 @@ class SurvivalFusion:
         self.progress = progress
         self.prepare = tuple(prepare)
         self.study_tables = study_tables
-        if len({model.name for model in self.models}) != len(self.models):
-            message = f"two models have the same name: {[model.name for model in self.models]}"
-            raise ConfigError(message)
 
     def run(
         self,
@@ -208,10 +215,10 @@ class SurvivalFusion:
         """
         patients = splits.patients
         time, event, usable = _outcome(y, patients)
-        _refuse_in_sample(blocks, phenotype)
-        tables = {name: _aligned(table, patients) for name, table in blocks.items()}
+        refuse_in_sample(blocks, phenotype)
+        tables = {name: aligned(table, patients, f"block {name}") for name, table in blocks.items()}
         feasible, horizons = self._feasibility(time, event, usable, splits)
-        runnable, skipped = self._runnable(tables, phenotype)
+        runnable, skipped = runnable_models(self.models, tables, phenotype)
         preparation = Preparation(self.prepare, sides)
         if len(preparation) and "Rad" in tables:
             runnable = tuple(prepared_model(model, preparation) for model in runnable)
@@ -227,8 +234,8 @@ class SurvivalFusion:
             phenotype=phenotype,
             models=runnable,
             horizons=tuple(horizons.loc[horizons["status"] == "feasible", "horizon_days"]),
-            sites=_sites(sites, patients),
-            subgroups=None if subgroups is None else _aligned(subgroups, patients),
+            sites=aligned_sites(sites, patients),
+            subgroups=None if subgroups is None else aligned(subgroups, patients),
             grid=np.linspace(0, feasible, 101)[1:],
             seed=self.seed,
             study_tables=self.study_tables,
@@ -246,10 +253,7 @@ class SurvivalFusion:
             progress=self.progress,
             label=f"survival models ({self.endpoint})",
         )
-        ledger = Ledger(patients)
-        for part in done:
-            if "ledger" in part:
-                ledger.merge(Ledger.from_plain(patients, part["ledger"]))
+        ledger = merged_ledger(patients, done)
         names = [model.name for model in self.models]
         finished = fusion_tables.Finished(data, names, dict(zip(tasks, done, strict=True)), skipped, horizons)
         return FusionResult(endpoint=self.endpoint, ledger=ledger, **fusion_tables.summarise(finished))
@@ -265,7 +269,8 @@ class SurvivalFusion:
             for fold in splits.outer(repeat):
                 train, test = fold.train[usable[fold.train]], fold.test[usable[fold.test]]
                 for rows, part in ((train, "training"), (test, "test")):
-                    require_events(event[rows], 1, where=f"endpoint {self.endpoint}, {part} part of fold {fold.name}")
+                    where = f"endpoint {self.endpoint}, {part} part of fold {fold.name}"
+                    require_events(event[rows], where=where, advice="use fewer folds or an endpoint with more events")
                 ordered = np.sort(time[train])
                 if len(ordered) < _AT_RISK:
                     message = (
@@ -288,24 +293,6 @@ class SurvivalFusion:
             for horizon, number in at_risk.items()
         ]
         return last, pd.DataFrame(plan, columns=["horizon_days", "status", "reason", "min_at_risk"])
-
-    def _runnable(
-        self, tables: Mapping[str, pd.DataFrame], phenotype: CrossFitted | None
-    ) -> tuple[tuple[BlockModel, ...], dict[str, str]]:
-        runnable, skipped = [], {}
-        present = {name for name, table in tables.items() if table.shape[1]} | ({IMRAD} if phenotype else set())
-        for model in self.models:
-            absent = [name for name in model.blocks if name not in present]
-            if absent:
-                skipped[model.name] = f"no columns in the block {' and '.join(absent)}"
-            else:
-                runnable.append(model)
-        if not runnable:
-            message = f"no model can be fitted: blocks given are {sorted(present)}; " + "; ".join(
-                f"{name}: {reason}" for name, reason in skipped.items()
-            )
-            raise ConfigError(message)
-        return tuple(runnable), skipped
 
     def _tasks(self, data: FusionData) -> list[Task]:
         tasks = []
@@ -348,13 +335,6 @@ def _key(fingerprint: str, task: Task) -> str:
     return f"survival/{fingerprint}/{task.key()}"
 
 
-def _sites(sites: pd.Series[Any] | None, patients: list[str]) -> tuple[str, ...]:
-    if sites is None:
-        return ("",) * len(patients)
-    known = _aligned(sites.to_frame("site"), patients)["site"]
-    return tuple("" if pd.isna(item) else str(item) for item in known)
-
-
 def _judgeable(data: FusionData) -> list[str]:
     """Sites with enough events to judge, and to do without."""
     at, counts = np.array(data.sites), []
@@ -374,7 +354,7 @@ def _outcome(y: Any, patients: list[str]) -> tuple[FloatArray, BoolArray, BoolAr
             message = f"y has {len(time)} rows and the splits name {len(patients)} patients; one of each is needed"
             raise CohortError(message)
         return time, event, np.ones(len(time), dtype=bool)
-    table = _aligned(y, patients)
+    table = aligned(y, patients)
     known = table.notna().all(axis=1).to_numpy()
     if not known.any():
         message = f"none of the {len(patients)} patients of the splits has a time and an event"
@@ -383,31 +363,3 @@ def _outcome(y: Any, patients: list[str]) -> tuple[FloatArray, BoolArray, BoolAr
     time, event = np.zeros(len(patients)), np.zeros(len(patients), dtype=bool)
     time[known], event[known] = as_outcome(table[known].astype(kinds))
     return time, event, known
-
-
-def _aligned(table: pd.DataFrame, patients: list[str]) -> pd.DataFrame:
-    if not isinstance(table, pd.DataFrame):
-        message = f"a block must be a DataFrame of patients x columns; found {type(table).__name__}"
-        raise CohortError(message)
-    index = table.index.astype(str)
-    if index.has_duplicates:
-        message = f"patient {index[index.duplicated()][0]} stands in several rows of a block; one row each is needed"
-        raise CohortError(message)
-    if len(table) and not set(index) & set(patients):
-        message = f"a block names no patient of the splits (block: {index[0]} ..., splits: {patients[0]} ...)"
-        raise CohortError(message)
-    return table.set_axis(index, axis=0).reindex(patients)
-
-
-def _refuse_in_sample(blocks: Mapping[str, pd.DataFrame], phenotype: Any) -> None:
-    if IMRAD in blocks:
-        message = (
-            "the block ImRad cannot be given as a table, since a table does not say which fit made its scores; "
-            "pass the phenotypes as CrossFitted"
-        )
-        raise InSampleError(message)
-    if phenotype is not None and not isinstance(phenotype, CrossFitted):
-        message = (
-            f"phenotype must be CrossFitted scores; found {type(phenotype).__name__}, which may hold in-sample scores"
-        )
-        raise InSampleError(message)

@@ -16,7 +16,8 @@ from imrad.evaluation.outcomes import FloatArray
 from imrad.exceptions import FitError
 from imrad.survival import fusion_views, prepared, study_tables
 from imrad.survival.coxph import CoxPH
-from imrad.survival.fusion_tasks import IMRAD, FusionData, Task
+from imrad.survival.fusion_core import IMRAD, Task
+from imrad.survival.fusion_tasks import FusionData
 
 __all__ = ["Finished", "summarise"]
 

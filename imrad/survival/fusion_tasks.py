@@ -8,93 +8,43 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from imrad.evaluation import CrossFitted, Fold, Ledger, SplitTable
+from imrad.evaluation import Ledger
 from imrad.evaluation.bootstrap import resample_indices
 from imrad.evaluation.calibration import brier_survival, calibration_cuts, calibration_groups, integrated_brier
 from imrad.evaluation.discrimination import concordance, harrell_c, uno_c
 from imrad.evaluation.kaplan_meier import kaplan_meier
 from imrad.evaluation.outcomes import BoolArray, FloatArray
 from imrad.evaluation.time_dependent import time_dependent_auc
-from imrad.exceptions import FeasibilityError, FitError, InSampleError
+from imrad.exceptions import FeasibilityError, FitError
 from imrad.survival.cutpoints import maximally_selected
+from imrad.survival.fusion_core import IMRAD, FusionRows, Task, record_inputs
 from imrad.survival.models import BlockModel, FittedBlockModel, fit_block_model
 from imrad.survival.penalty_choice import balanced_folds
 
-__all__ = ["FusionData", "Task", "run_task"]
+__all__ = ["FusionData", "run_task"]
 
 IntArray = np.ndarray[Any, np.dtype[np.intp]]
 
-IMRAD = "ImRad"
 _GROUPS = 4
 
 
-@dataclass(frozen=True)
-class Task:
-    """One unit of work.
-
-    ``outer`` (model, fold), ``all`` (model), ``bootstrap`` (model, resamples first to last) or ``site``
-    (model, the site left out as fold).
-    """
-
-    kind: str
-    model: str
-    fold: str = "all"
-    first: int = 0
-    last: int = 0
-
-    def key(self) -> str:
-        """Return a name unique within a fusion."""
-        return f"{self.kind}/{self.model}/{self.fold}/{self.first}-{self.last}"
-
-
-@dataclass(frozen=True)
-class FusionData:
+@dataclass(frozen=True, kw_only=True)
+class FusionData(FusionRows):
     """What every task needs, rows in cohort order.
 
     Attributes
     ----------
-    usable : ndarray of bool
-        Patients with a known outcome; the others are in no fit and in no score.
-    tables : dict of str to DataFrame
-        The blocks, except ImRad.
     study_tables : bool
         Whether to keep what published studies print beside their models.
     grid : ndarray
         Times at which the Brier score is integrated.
     """
 
-    endpoint: str
-    patients: list[str]
-    usable: BoolArray
     time: FloatArray
     event: BoolArray
-    tables: dict[str, pd.DataFrame]
-    splits: SplitTable
-    phenotype: CrossFitted | None
-    models: tuple[BlockModel, ...]
     horizons: tuple[float, ...]
-    sites: tuple[str, ...]
-    subgroups: pd.DataFrame | None
     grid: FloatArray
-    seed: int
     study_tables: bool = False
-
-    def model(self, name: str) -> BlockModel:
-        """Return a model by name."""
-        return next(model for model in self.models if model.name == name)
-
-    def fold(self, name: str) -> Fold:
-        """Return an outer fold by name, usable patients only."""
-        repeat = int(name.split("/")[0][1:])
-        found = next(fold for fold in self.splits.outer(repeat) if fold.name == name)
-        return Fold(name, found.train[self.usable[found.train]], found.test[self.usable[found.test]])
-
-    def inner_labels(self, fold: Fold) -> IntArray:
-        """Return the inner fold of each training row."""
-        label = np.full(len(self.patients), -1)
-        for number, inner in enumerate(self.splits.inner(fold)):
-            label[inner.test] = number
-        return np.asarray(label[fold.train], dtype=np.intp)
 
 
 def run_task(data: FusionData, task: Task) -> dict[str, Any]:
@@ -106,26 +56,10 @@ def run_task(data: FusionData, task: Task) -> dict[str, Any]:
         return {"failed": str(error)}
 
 
-def _scores(phenotype: CrossFitted | None, fold: Fold, patients: list[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Cross-fitted ImRad scores of a fold's training and test patients, by patient."""
-    if not isinstance(phenotype, CrossFitted):
-        message = (
-            "ImRad scores must be cross-fitted (imrad.evaluation.CrossFitted): in-sample phenotypes cannot enter "
-            f"a survival model; found {type(phenotype).__name__}"
-        )
-        raise InSampleError(message)
-    names = [f"Rad-{target}" for target in phenotype.targets]
-    train, test = phenotype.block(fold, patients)
-    return pd.DataFrame(train, columns=names), pd.DataFrame(test, columns=names)
-
-
 def _outer(data: FusionData, task: Task) -> dict[str, Any]:
     model, fold = data.model(task.model), data.fold(task.fold)
     ledger = Ledger(data.patients)
-    train = {name: data.tables[name].iloc[fold.train] for name in model.blocks if name != IMRAD}
-    test = {name: data.tables[name].iloc[fold.test] for name in model.blocks if name != IMRAD}
-    if IMRAD in model.blocks:
-        train[IMRAD], test[IMRAD] = _scores(data.phenotype, fold, data.patients)
+    train, test = data.fold_blocks(model, fold)
     label = data.inner_labels(fold)
     fitted = _fit(data, model, train, fold.train, label, fold.name, ledger)
     risk_train, risk = fitted.risk(train), fitted.risk(test)
@@ -163,20 +97,8 @@ def _above_best_cut(known: tuple[FloatArray, BoolArray], risk_train: FloatArray,
 def _whole(data: FusionData, task: Task) -> dict[str, Any]:
     model = data.model(task.model)
     ledger = Ledger(data.patients)
-    rows = np.flatnonzero(data.usable)
-    tables = {name: data.tables[name].iloc[rows] for name in model.blocks if name != IMRAD}
-    first = data.splits.repeats[0]
-    outer = np.full(len(data.patients), -1)
-    scores: list[pd.DataFrame] = []
-    for number, found in enumerate(data.splits.outer(first)):
-        fold = data.fold(found.name)
-        outer[fold.test] = number
-        if IMRAD in model.blocks:
-            scores.append(_scores(data.phenotype, fold, data.patients)[1].set_index(fold.test))
-    if scores:
-        # Each patient's score comes from the outer fit that had not seen it.
-        tables[IMRAD] = pd.concat(scores).loc[rows].reset_index(drop=True)
-    fitted = _fit(data, model, tables, rows, outer[rows], "all", ledger)
+    rows, tables, outer = data.whole_blocks(model)
+    fitted = _fit(data, model, tables, rows, outer, "all", ledger)
     risk = fitted.risk(tables)
     time, event = data.time[rows], data.event[rows]
     out: dict[str, Any] = {"c": harrell_c(time, event, risk), "risk": risk, "ledger": ledger.to_plain()}
@@ -273,26 +195,9 @@ def _fit(
             ledger.record(stage="survival", step=f"{step}/penalty", fold=where, rows=inner)
             for preparation in model.prepare.values():
                 preparation.record(ledger, stage="survival", step=step, fold=where, rows=inner)
-    if IMRAD in model.blocks and data.phenotype is not None:
-        _record_inputs(data, data.phenotype, f"survival:{fold}:{step}/cox", fold, rows, ledger)
+    if IMRAD in model.blocks:
+        record_inputs(data, f"survival:{fold}:{step}/cox", rows, fold, ledger)
     return fit_block_model(model, tables, time, event, label)
-
-
-def _record_inputs(
-    data: FusionData, phenotype: CrossFitted, consumer: str, fold: str, rows: IntArray, ledger: Ledger
-) -> None:
-    table = phenotype.table
-    if fold == "all":
-        part = table[(table["repeat"] == data.splits.repeats[0]) & (table["role"] == "test")]
-    else:
-        repeat, outer = (int(text[1:]) for text in fold.split("/"))
-        part = table[(table["repeat"] == repeat) & (table["outer"] == outer) & (table["role"] == "train")]
-    number = {name: row for row, name in enumerate(data.patients)}
-    inside = set(rows.tolist())
-    for producer, group in part.groupby("fit", sort=True):
-        used = [number[str(name)] for name in group["patient"] if number.get(str(name), -1) in inside]
-        if used:
-            ledger.use(consumer=consumer, producer=str(producer), rows=np.unique(used))
 
 
 def _described(fitted: FittedBlockModel) -> dict[str, Any]:

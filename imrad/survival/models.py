@@ -323,7 +323,7 @@ def fit_block_model(
         path, step, table = _penalised(model, design, X, tables, time, event, label, notes)
         coef, penalty = path.coef[:, step].copy(), float(path.lambdas[step])
     else:
-        coef, variance = _plain(model, X, time, event, notes)
+        coef, variance = _plain(model, design.names, X, time, event, notes)
     score = X @ coef
     offset = float(score.mean())
     moments, hazard = breslow_hazard(time, event, score - offset)
@@ -372,10 +372,11 @@ def _learned(model: BlockModel, design: _Design, X: FloatArray, time: FloatArray
 
 
 def _plain(
-    model: BlockModel, X: FloatArray, time: FloatArray, event: BoolArray, notes: list[str]
+    model: BlockModel, names: list[str], X: FloatArray, time: FloatArray, event: BoolArray, notes: list[str]
 ) -> tuple[FloatArray, FloatArray]:
+    named = pd.DataFrame(X, columns=names) if len(set(names)) == len(names) else X
     try:
-        fitted = CoxPH().fit(X, (time, event))
+        fitted = CoxPH().fit(named, (time, event))
     except FitError as error:
         # One unit of information per column: enough to hold a separating column, little beside the data.
         fitted = CoxPH(ridge=1.0).fit(X, (time, event))

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from imrad.evaluation.outcomes import BoolArray, FloatArray, survival_outcome
-from imrad.exceptions import CohortError, TooFewEventsError
+from imrad.exceptions import CohortError, NumbersError, TooFewEventsError
 
 __all__ = ["as_numbers", "as_outcome", "matched_outcome", "require_events"]
 
@@ -42,18 +42,20 @@ def matched_outcome(X: FloatArray, y: Any) -> tuple[FloatArray, BoolArray]:
 
     Raises
     ------
-    ValueError
+    NumbersError
         If there are more or fewer, with both numbers.
     """
     time, event = as_outcome(y)
     if len(time) != len(X):
         message = f"X has {len(X)} rows and y has {len(time)}: one of each per patient is needed"
-        raise ValueError(message)
+        raise NumbersError(message)
     return time, event
 
 
-def require_events(event: BoolArray, needed: int = 1, *, where: str = "the data") -> None:
-    """Refuse data with fewer events than a method needs.
+def require_events(
+    event: BoolArray, needed: int = 1, *, where: str = "the data", advice: str = "choose an endpoint with more events"
+) -> None:
+    """Refuse data with fewer events than a method needs; `advice` says what to do.
 
     Raises
     ------
@@ -62,9 +64,8 @@ def require_events(event: BoolArray, needed: int = 1, *, where: str = "the data"
     """
     found = int(event.sum())
     if found < needed:
-        message = f"{where}: {found} events in {len(event)} patients, at least {needed} are needed; " + (
-            "choose an endpoint with more events" if found else "all are censored, so choose another endpoint"
-        )
+        censored = "" if found else "all are censored, so "
+        message = f"{where}: {found} events in {len(event)} patients, at least {needed} are needed; {censored}{advice}"
         raise TooFewEventsError(message)
 
 

@@ -1,0 +1,286 @@
+"""What fusions of survival and of binary endpoints share: their patients and blocks, ImRad scores, tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+import pandas as pd
+
+from imrad.evaluation import CrossFitted, Fold, Ledger, SplitTable
+from imrad.evaluation.outcomes import BoolArray
+from imrad.exceptions import CohortError, ConfigError, InSampleError
+from imrad.survival.columns import LARGEST
+
+__all__ = [
+    "IMRAD",
+    "FusionRows",
+    "Task",
+    "aligned",
+    "aligned_sites",
+    "distinct_names",
+    "fold_scores",
+    "merged_ledger",
+    "record_inputs",
+    "refuse_in_sample",
+    "runnable_models",
+]
+
+IntArray = np.ndarray[Any, np.dtype[np.intp]]
+
+IMRAD = "ImRad"
+
+
+class _Model(Protocol):
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def blocks(self) -> tuple[str, ...]: ...
+
+
+M = TypeVar("M", bound=_Model)
+
+
+@dataclass(frozen=True)
+class Task:
+    """One unit of work.
+
+    ``outer`` (model, fold), ``canary`` (model, fold), ``all`` (model), ``bootstrap`` (model, resamples first
+    to last) or ``site`` (model, the site left out as fold).
+    """
+
+    kind: str
+    model: str
+    fold: str = "all"
+    first: int = 0
+    last: int = 0
+
+    def key(self) -> str:
+        """Return a name unique within a fusion."""
+        return f"{self.kind}/{self.model}/{self.fold}/{self.first}-{self.last}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FusionRows:
+    """The patients of a fusion and what is known of them, rows in cohort order.
+
+    Attributes
+    ----------
+    usable : ndarray of bool
+        Patients with a known outcome; the others are in no fit and in no score.
+    tables : dict of str to DataFrame
+        The blocks, except ImRad.
+    subgroups : DataFrame or None
+        Patients x categories.
+    """
+
+    endpoint: str
+    patients: list[str]
+    usable: BoolArray
+    tables: dict[str, pd.DataFrame]
+    splits: SplitTable
+    phenotype: CrossFitted | None
+    models: tuple[Any, ...]
+    seed: int
+    sites: tuple[str, ...] = ()
+    subgroups: pd.DataFrame | None = None
+
+    def model(self, name: str) -> Any:
+        """Return a model by name."""
+        return next(model for model in self.models if model.name == name)
+
+    def folds(self, repeat: int) -> list[Fold]:
+        """Return the outer folds of a repeat, usable patients only."""
+        return [
+            Fold(fold.name, fold.train[self.usable[fold.train]], fold.test[self.usable[fold.test]])
+            for fold in self.splits.outer(repeat)
+        ]
+
+    def fold(self, name: str) -> Fold:
+        """Return an outer fold by name, usable patients only."""
+        return next(fold for fold in self.folds(int(name.split("/")[0][1:])) if fold.name == name)
+
+    def inner_labels(self, fold: Fold) -> IntArray:
+        """Return the inner fold of each training row."""
+        label = np.full(len(self.patients), -1)
+        for number, inner in enumerate(self.splits.inner(fold)):
+            label[inner.test] = number
+        return np.asarray(label[fold.train], dtype=np.intp)
+
+    def blocks(self, model: _Model, rows: IntArray) -> dict[str, pd.DataFrame]:
+        """Return some rows of a model's blocks, except ImRad."""
+        return {name: self.tables[name].iloc[rows] for name in model.blocks if name != IMRAD}
+
+    def fold_blocks(self, model: _Model, fold: Fold) -> tuple[dict[str, pd.DataFrame], dict[str, pd.DataFrame]]:
+        """Return the training and the test part of a model's blocks in an outer fold, ImRad cross-fitted."""
+        train, test = self.blocks(model, fold.train), self.blocks(model, fold.test)
+        if IMRAD in model.blocks:
+            train[IMRAD], test[IMRAD] = fold_scores(self.phenotype, fold, self.patients)
+        return train, test
+
+    def whole_blocks(self, model: _Model) -> tuple[IntArray, dict[str, pd.DataFrame], IntArray]:
+        """Return all usable rows, a model's blocks for them, and the outer fold of each in the first repeat."""
+        rows = np.flatnonzero(self.usable)
+        tables = self.blocks(model, rows)
+        outer = np.full(len(self.patients), -1)
+        scores = []
+        for number, fold in enumerate(self.folds(self.splits.repeats[0])):
+            outer[fold.test] = number
+            if IMRAD in model.blocks:
+                scores.append(fold_scores(self.phenotype, fold, self.patients)[1].set_index(fold.test))
+        if scores:
+            # Each patient's score comes from the outer fit that had not seen it.
+            tables[IMRAD] = pd.concat(scores).loc[rows].reset_index(drop=True)
+        return rows, tables, np.asarray(outer[rows], dtype=np.intp)
+
+
+def fold_scores(phenotype: CrossFitted | None, fold: Fold, patients: list[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return cross-fitted ImRad scores of a fold's training and test patients, by patient.
+
+    Raises
+    ------
+    InSampleError
+        If the scores are no cross-fitted ones.
+    """
+    if not isinstance(phenotype, CrossFitted):
+        message = (
+            "ImRad scores must be cross-fitted (imrad.evaluation.CrossFitted): in-sample phenotypes cannot enter "
+            f"a survival model; found {type(phenotype).__name__}"
+        )
+        raise InSampleError(message)
+    names = [f"Rad-{target}" for target in phenotype.targets]
+    train, test = phenotype.block(fold, patients)
+    return pd.DataFrame(train, columns=names), pd.DataFrame(test, columns=names)
+
+
+def record_inputs(data: FusionRows, consumer: str, rows: IntArray, fold: str, ledger: Ledger) -> None:
+    """Record which phenotype fits made the scores that a model trains on."""
+    if data.phenotype is None:
+        return
+    table = data.phenotype.table
+    if fold == "all":
+        table = table[(table["repeat"] == data.splits.repeats[0]) & (table["role"] == "test")]
+    else:
+        repeat, outer = (int(text[1:]) for text in fold.split("/"))
+        table = table[(table["repeat"] == repeat) & (table["outer"] == outer) & (table["role"] == "train")]
+    place = {name: row for row, name in enumerate(data.patients)}
+    table = table[table["patient"].isin([data.patients[row] for row in rows])]
+    for producer, part in table.groupby("fit", sort=True):
+        ledger.use(
+            consumer=consumer,
+            producer=str(producer),
+            rows=np.unique([place[str(name)] for name in part["patient"]]),
+        )
+
+
+def aligned(table: pd.DataFrame, patients: list[str], name: str = "a block") -> pd.DataFrame:
+    """Return a table's rows in the order of the patients; missing where it lacks one.
+
+    Raises
+    ------
+    CohortError
+        If it is no table, names a patient or a column twice, names no patient, or holds a value beyond 1e60.
+    """
+    if not isinstance(table, pd.DataFrame):
+        message = f"a block must be a DataFrame of patients x columns; found {type(table).__name__}"
+        raise CohortError(message)
+    index = table.index.astype(str)
+    if index.has_duplicates:
+        message = f"patient {index[index.duplicated()][0]} stands in several rows of a block; one row each is needed"
+        raise CohortError(message)
+    if len(table) and not set(index) & set(patients):
+        message = f"a block names no patient of the splits (block: {index[0]} ..., splits: {patients[0]} ...)"
+        raise CohortError(message)
+    names = table.columns.astype(str)
+    if names.has_duplicates:
+        message = f"{name} has several columns named {names[names.duplicated()][0]}; give each its own name"
+        raise CohortError(message)
+    number = table.select_dtypes("number").to_numpy(dtype=float, na_value=np.nan)
+    beyond = (np.abs(number) > LARGEST) & np.isfinite(number)
+    if beyond.any():
+        column = table.select_dtypes("number").columns[int(np.argmax(beyond.any(axis=0)))]
+        message = (
+            f"{name}: column {column} holds {int(beyond.sum())} values beyond {LARGEST:g}; rescale it, or leave it out"
+        )
+        raise CohortError(message)
+    return table.set_axis(index, axis=0).reindex(patients)
+
+
+def aligned_sites(sites: pd.Series[Any] | None, patients: list[str]) -> tuple[str, ...]:
+    """Return each patient's site; empty where it is not known."""
+    if sites is None:
+        return ("",) * len(patients)
+    known = aligned(sites.to_frame("site"), patients)["site"]
+    return tuple("" if pd.isna(item) else str(item) for item in known)
+
+
+def refuse_in_sample(blocks: Mapping[str, pd.DataFrame], phenotype: Any) -> None:
+    """Refuse ImRad scores that may come from fits which saw the patients.
+
+    Raises
+    ------
+    InSampleError
+        If they come as a table, or as anything but cross-fitted scores.
+    """
+    if IMRAD in blocks:
+        message = (
+            "the block ImRad cannot be given as a table, since a table does not say which fit made its scores; "
+            "pass the phenotypes as CrossFitted"
+        )
+        raise InSampleError(message)
+    if phenotype is not None and not isinstance(phenotype, CrossFitted):
+        message = (
+            f"phenotype must be CrossFitted scores; found {type(phenotype).__name__}, which may hold in-sample scores"
+        )
+        raise InSampleError(message)
+
+
+def distinct_names(models: Sequence[M]) -> tuple[M, ...]:
+    """Return the models, or refuse two of one name.
+
+    Raises
+    ------
+    ConfigError
+        With all names.
+    """
+    if len({model.name for model in models}) != len(models):
+        message = f"two models have the same name: {[model.name for model in models]}"
+        raise ConfigError(message)
+    return tuple(models)
+
+
+def runnable_models(
+    models: Sequence[M], tables: Mapping[str, pd.DataFrame], phenotype: CrossFitted | None
+) -> tuple[tuple[M, ...], dict[str, str]]:
+    """Return the models whose blocks are there, and why each of the others is not.
+
+    Raises
+    ------
+    ConfigError
+        If none is left.
+    """
+    present = {name for name, table in tables.items() if table.shape[1]} | ({IMRAD} if phenotype else set())
+    skipped = {}
+    for model in models:
+        absent = [name for name in model.blocks if name not in present]
+        if absent:
+            skipped[model.name] = f"no columns in the block {' and '.join(absent)}"
+    runnable = tuple(model for model in models if model.name not in skipped)
+    if not runnable:
+        message = f"no model can be fitted: blocks given are {sorted(present)}; " + "; ".join(
+            f"{name}: {reason}" for name, reason in skipped.items()
+        )
+        raise ConfigError(message)
+    return runnable, skipped
+
+
+def merged_ledger(patients: list[str], done: Sequence[Mapping[str, Any]]) -> Ledger:
+    """Return one ledger of what all tasks saw."""
+    ledger = Ledger(patients)
+    for part in done:
+        if "ledger" in part:
+            ledger.merge(Ledger.from_plain(patients, part["ledger"]))
+    return ledger
