@@ -16,6 +16,8 @@ __all__ = ["solve_path"]
 
 # Newton steps at one penalty; seven are usual, and separated columns would take them without end.
 _MOST_STEPS = 120
+# A step of so many standard deviations' worth is no step but a model without a minimum.
+_FARTHEST = 1e6
 
 
 @compiled(error_model="numpy")
@@ -63,6 +65,9 @@ def _likelihood(  # type: ignore[no-untyped-def] # noqa: C901 # pragma: no cover
         row -= 1
         expo[row] = weight[row] * np.exp(eta[row] - top)
     for k in range(n_times):
+        if risk[k] <= 0.0:
+            # Predictors so far apart that a whole risk set vanishes beside the largest: no step goes there.
+            return -np.inf
         value -= deaths[k] * (np.log(risk[k]) + top)
     hazard = 0.0
     done = 0
@@ -130,7 +135,10 @@ def _metric(begin, m, members, X, block, single, means, hessian, curvature, expo
 
 @compiled(error_model="numpy")
 def _quadratic(hessian, slope, current, step, m, l1, l2, tol):  # type: ignore[no-untyped-def] # noqa: C901 # pragma: no cover
-    """Minimise slope'd + d'Hd/2 + penalty(current + d) over d by coordinate descent; fill `step`."""
+    """Minimise slope'd + d'Hd/2 + penalty(current + d) over d by coordinate descent; fill `step`.
+
+    Returns whether there is a minimum: in single precision a nearly singular Hessian may fall somewhere.
+    """
     for a in range(m):
         step[a] = 0.0
     everyone = True
@@ -156,14 +164,17 @@ def _quadratic(hessian, slope, current, step, m, l1, l2, tol):  # type: ignore[n
                     slope[c] += row[c] * change
                 if abs(change) > largest:
                     largest = abs(change)
+        if not largest < _FARTHEST:
+            return False
         if largest < tol:
             if everyone:
-                return
+                return True
             everyone = True
         else:
             everyone = sweep % 10 == 9
             if sweep % (20 + m // 8) == 19 + m // 8:
                 _jump(hessian, slope, current, step, m, l1, l2)
+    return True
 
 
 @compiled(error_model="numpy")
@@ -384,9 +395,18 @@ def solve_path(  # type: ignore[no-untyped-def] # noqa: C901 # pragma: no cover
                 current[a] = beta[j]
                 l1[a] = bound[j]
                 l2[a] = lam * (1.0 - l1_ratio) * factor[j]
-            slope = -np.dot(block[:m], residual) / n
             objective = _objective(value, beta, members, m, factor, lam, l1_ratio, n)
-            _quadratic(hessian, slope, current, step, m, l1, l2, max(0.2 * tol, min(0.01 * previous, 1e3 * tol)))
+            lift = np.float32(1e-5)
+            for _ in range(8):
+                slope = -np.dot(block[:m], residual) / n
+                if _quadratic(
+                    hessian, slope, current, step, m, l1, l2, max(0.2 * tol, min(0.01 * previous, 1e3 * tol))
+                ):
+                    break
+                # A heavier metric has no falling direction; the steps are shorter and end at the same place.
+                lift *= np.float32(10.0)
+                for a in range(m):
+                    hessian[a, a] += lift * max(abs(hessian[a, a]), np.float32(1e-3))
             largest = 0.0
             for a in range(m):
                 largest = max(largest, abs(step[a]))
