@@ -56,10 +56,15 @@ def fuse(
     workers: WorkersOption = None,
 ) -> None:
     """Fuse blocks of predictors: Clinical, Volume, Rad, ImRad and their combinations, compared without optimism."""
+    from imrad.exceptions import FeasibilityError
     from imrad.stages import fusion as stage
 
     with on_cohort(cohort, output, run, fuse={}) as opened, bars() as progress:
         lines = stage.fuse(opened, endpoint=endpoint or None, workers=worker_count(workers), progress=progress)
+        reasons = [line.partition(": skipped, ")[2] for line in lines]
+        if cohort is not None and all(reasons):
+            # In a run an endpoint that cannot be answered is a line of the report; here nothing was answered.
+            raise FeasibilityError("; ".join(reasons))
     for line in lines:
         say(line)
 

@@ -67,13 +67,13 @@ def on_cohort(cohort: Path | None, output: Path | None, run: Path | None, **sect
     import shutil
 
     from imrad import stages
-    from imrad.exceptions import ConfigError, FeasibilityError
+    from imrad.exceptions import CohortError, ConfigError, FeasibilityError
 
     folder = output if output is not None else Path("runs") / cohort.stem
     new = not folder.exists()
     try:
         yield stages.run_on(cohort, folder, sections)
-    except (ConfigError, FeasibilityError):
+    except (CohortError, ConfigError, FeasibilityError):
         if new:
             shutil.rmtree(folder, ignore_errors=True)
         raise

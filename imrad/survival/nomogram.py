@@ -262,7 +262,9 @@ def survival_nomogram(
     event_free = survival_at(np.asarray(event_times, dtype=float), np.asarray(hazard, dtype=float), np.zeros(1), at)[0]
     with np.errstate(divide="ignore"):
         cumulative = -np.log(event_free)
-    outcomes = {name: float(value) for name, value in zip(times, cumulative, strict=True)}
+    # Before the first event nobody, and after the last perhaps everybody, has died: no axis can be read there.
+    readable = np.isfinite(cumulative) & (cumulative > 0)
+    outcomes = {name: float(value) for name, value, good in zip(times, cumulative, readable, strict=True) if good}
     return _build("survival", names, coef, training, -float(offset), outcomes, labels)
 
 

@@ -6,13 +6,17 @@ import contextlib
 import importlib
 import inspect
 import pkgutil
+import re
 
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import BaseEstimator
+from typer.testing import CliRunner
 
 import imrad.survival
+from imrad.cli import app
+from imrad.datasets import make_cohort
 from imrad.exceptions import CohortError, ImradError
 from imrad.survival.binary_tasks import observed_share
 from imrad.survival.competing_risks import cause_specific_cox, compare_causes, cumulative_incidence
@@ -328,3 +332,30 @@ def test_a_hundred_thousand_patients():
     assert found.model_.coef_[0] == pytest.approx(1.0, abs=0.03)
     assert SuperPC(k=2).fit(x, (time, event)).selected_[0] == 0
     compare_groups(time, event, x[:, 0] > 0)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"os_event": 0.0}, "endpoint os: 0 events in 40 patients"),
+        ({"os_event": (NUMBER == 3) * 1.0}, "endpoint os: 1 events in 40 patients"),
+        ({"os_event": (NUMBER % 20 == 0) * 1.0}, "use fewer folds or an endpoint with more events"),
+        ({"os_days": np.where(NUMBER == 3, -5.0, 100.0)}, "endpoint os: negative or infinite times for SYN-00004"),
+        ({"os_event": 2.0}, "events that are neither 0 nor 1"),
+        ({"X": 1e200}, "values beyond 1e.60; rescale it, or leave it out"),
+    ],
+)
+def test_the_shell_refuses_a_cohort_and_leaves_nothing(change, said, tmp_path):
+    cohort = make_cohort(n_patients=N, n_features=6, seed=1)
+    for name, value in change.items():
+        if name == "X":
+            cohort.X = cohort.X * value
+        else:
+            cohort.obs[name] = value
+    cohort.write_h5ad(tmp_path / "c.h5ad")
+    where = ["--cohort", str(tmp_path / "c.h5ad"), "-o", str(tmp_path / "out")]
+    result = CliRunner().invoke(app, ["fuse", "--endpoint", "os", *where])
+    assert result.exit_code == 1
+    assert isinstance(result.exception, ImradError)
+    assert re.search(said, str(result.exception))
+    assert not (tmp_path / "out").exists()
