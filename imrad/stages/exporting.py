@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from imrad.run import Run
 
-__all__ = ["export", "levels", "open_bundle", "refuse_names"]
+__all__ = ["export", "levels", "open_bundle", "refuse_names", "used_columns"]
 
 FORMAT = "imrad model 2"
 
@@ -62,7 +62,7 @@ def export(run: Run, output: str | Path) -> list[str]:
     if not phenotypes and not any(parts.values()):
         message = f"{run.folder} has no model to export; run 'imrad phenotype' or 'imrad fuse' first"
         raise InputError(message)
-    measured, clinical = _used(phenotypes, parts)
+    measured, clinical = used_columns(phenotypes, parts)
     refuse_names(data, clinical)
     features = blocks.features(data)
     with single_thread():
@@ -101,8 +101,16 @@ def export(run: Run, output: str | Path) -> list[str]:
     ]
 
 
-def _used(phenotypes: Mapping[str, Any], parts: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-    """Return the features and the clinical columns that any model of the bundle looks at."""
+def used_columns(phenotypes: Mapping[str, Any], parts: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """Return the features and the clinical columns that any model looks at.
+
+    Parameters
+    ----------
+    phenotypes : mapping of str to mapping
+        Bundles by target.
+    parts : mapping
+        ``endpoints`` and ``responses``: endpoint to a mapping that has the frozen ``models``.
+    """
     from imrad.survival.frozen import FrozenModel
     from imrad.survival.frozen_binary import FrozenBinary
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from imrad.exceptions import BundleError
+from imrad.exceptions import BundleError, FitError
 from imrad.stages.blocks import MISSING
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def apply_phenotypes(
         try:
             model = PhenotypeModel(bundle)
             scores = model.predict(features.join(stand_in(model.features, features, medians)), sides)
-        except BundleError as error:
+        except (BundleError, FitError) as error:
             unusable[target] = str(error)
             continue
         found[f"Rad-{target}"] = scores

@@ -9,8 +9,8 @@ import pandas as pd
 
 from imrad import content
 from imrad.stages import blocks
-from imrad.stages.exporting import levels
-from imrad.stages.likeness import reference, strangers
+from imrad.stages.exporting import levels, used_columns
+from imrad.stages.likeness import joint_reference, reference, strangers
 from imrad.stages.model_inputs import apply_phenotypes
 from imrad.stages.preparing import sides_of
 from imrad.stages.responses import known_responses, predict_responses
@@ -63,7 +63,7 @@ def write_external_responses(
         ranks = levels(training)
         table, reasons = predict_responses(endpoint, final, data, _sources(run, data, ranks), ranks)
         predicted[name] = table.drop(columns="shift")
-        strange = _n_strange(training, data)
+        strange = _n_strange(run, training, data, {"endpoints": {}, "responses": {endpoint: {"models": final}}})
         for kind, table in external_tables(*known_responses(predicted[name])).items():
             extra = {"n_out_of_distribution": strange} if kind == "models" else {}
             found.setdefault(kind, []).append(table.assign(cohort=name, **extra))
@@ -94,16 +94,25 @@ def _stacked(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
     return whole[["cohort", *(name for name in whole.columns if name != "cohort")]]
 
 
+def _bundles(run: Run) -> dict[str, Any]:
+    bundles = [content.load(path) for path in sorted((run.folder / "phenotype/models").glob("*.zip"))]
+    return {str(bundle["target"]): bundle for bundle in bundles}
+
+
 def _sources(run: Run, data: AnnData, ranks: Mapping[str, list[str]]) -> dict[str, pd.DataFrame]:
     features = blocks.features(data)
-    bundles = [content.load(path) for path in sorted((run.folder / "phenotype/models").glob("*.zip"))]
-    named = {str(bundle["target"]): bundle for bundle in bundles}
-    scores, _, _ = apply_phenotypes(named, features, sides_of(data, ranks))
+    scores, _, _ = apply_phenotypes(_bundles(run), features, sides_of(data, ranks))
     return {"features": features, "ImRad": scores}
 
 
-def _n_strange(training: AnnData, data: AnnData) -> int:
-    patients, _ = strangers(reference(blocks.features(training)), blocks.features(data))
+def _n_strange(run: Run, training: AnnData, data: AnnData, parts: Mapping[str, Any]) -> int:
+    from imrad.execution import single_thread
+
+    features = blocks.features(training)
+    used, _ = used_columns(_bundles(run), parts)
+    with single_thread():
+        joint = joint_reference(features, [name for name in used if name in features])
+        patients, _ = strangers(reference(features), blocks.features(data), joint)
     return int(patients["out_of_distribution"].sum())
 
 
@@ -124,7 +133,7 @@ def write_external_survival(
     lines = []
     part = {"models": final, "horizons_days": list(horizons_days)}
     for name, data in external_cohorts(run).items():
-        strange = _n_strange(training, data)
+        strange = _n_strange(run, training, data, {"endpoints": {endpoint: {"models": final}}, "responses": {}})
         ranks = levels(training)
         tables = judge_survival(endpoint, part, data, _sources(run, data, ranks), ranks, recalibrate=False)
         tables["models"] = tables["models"].assign(n_out_of_distribution=strange)

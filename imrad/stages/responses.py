@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
-from imrad.exceptions import BundleError
+from imrad.exceptions import BundleError, FitError
 from imrad.stages.aggregates import SMALL, without_small_cells
 from imrad.stages.model_inputs import block_tables
 from imrad.stages.preparing import sides_of
@@ -98,7 +98,7 @@ def predict_responses(
             model = FrozenBinary(plain)
             odds = model.linear_predictor(block_tables(model, data, sources, levels), sides_of(data, levels))
             shift = _shift(odds[known], observed[known] > 0, name) if recalibrate else 0.0
-        except BundleError as error:
+        except (BundleError, FitError) as error:
             reasons[name] = str(error)
             continue
         cut = model.threshold

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from imrad.exceptions import BundleError
+from imrad.exceptions import BundleError, FitError
 from imrad.stages.aggregates import LEAST, SMALL
 from imrad.stages.model_inputs import block_tables, filled
 from imrad.stages.preparing import sides_of
@@ -51,7 +51,7 @@ def judge_survival(
             model = FrozenModel(plain)
             risk = model.risk(block_tables(model, data, sources, levels), sides_of(data, levels))
             added = model.shift(risk[rows], time, event) if recalibrate else 0.0
-        except BundleError as error:
+        except (BundleError, FitError) as error:
             models.append({"model": name, "n": len(rows), "n_events": int(event.sum()), "reason": str(error)})
             continue
         survival = model.survival(risk + added, horizons)

@@ -15,8 +15,11 @@ from imrad.cohort import read_cohort, write_cohort
 from imrad.config import Config
 from imrad.datasets import make_cohort
 from imrad.exceptions import BundleError, ConfigError, InputError
+from imrad.report.sections.external import section
+from imrad.report.tables import RunTables
 from imrad.run import Run
 from imrad.stages import blocks
+from imrad.stages.aggregates import without_small_cells
 from imrad.stages.applying import apply
 from imrad.stages.exporting import export, open_bundle, refuse_names
 from imrad.stages.likeness import joint_reference, reference, strangers
@@ -428,6 +431,27 @@ def test_models_of_a_response_travel(tmp_path):
     np.testing.assert_allclose(mended["o_over_e"], 1.0, rtol=1e-6)
     np.testing.assert_allclose(mended["auc"], plain["auc"], atol=1e-12)
     np.testing.assert_allclose(mended["sensitivity"], plain["sensitivity"], atol=1e-12)
+    # What the report shows of it, and what may leave the hospital.
+    apply(tmp_path / "model.imrad", tmp_path / "rare.h5ad", run.folder, recalibrate=True)
+    part = section(RunTables(Run.open(run.folder)))
+    named = {block.name: block for block in part.blocks if hasattr(block, "name")}
+    figures = ("applied_roc", "applied_calibration", "applied_net_benefit")
+    assert {"external_threshold_response", *(f"{name}_response" for name in figures)} <= set(named)
+    assert "shift" in named["external_response"].columns
+    assert "moved with the probabilities" in named["external_threshold_response"].caption
+    apply(tmp_path / "model.imrad", tmp_path / "rare.h5ad", tmp_path / "sums", aggregate_only=True)
+    sums = pd.read_csv(tmp_path / "sums/external/response/models.csv")
+    cells = sums[["tp", "fp", "tn", "fn"]]
+    assert not cells.isin([1, 2, 3, 4]).any(axis=None)
+    hidden = cells[["tp", "fn"]].isna().any(axis=1)
+    assert sums.loc[hidden, ["sensitivity", "ppv", "npv", "accuracy", "sensitivity_low"]].isna().all(axis=None)
+
+
+def test_no_share_tells_a_cell_of_few_patients():
+    row = {"tp": 3, "fn": 9, "tn": 11, "fp": 6, "sensitivity": 0.25, "specificity": 11 / 17, "npv": 0.55, "auc": 0.7}
+    out = without_small_cells(pd.DataFrame([row])).iloc[0]
+    assert out[["tp", "fn", "sensitivity", "npv"]].isna().all()
+    assert out[["tn", "fp", "specificity", "auc"]].notna().all()
 
 
 def test_boosting_and_forests_travel(trained, tmp_path):
@@ -457,9 +481,6 @@ def test_boosting_and_forests_travel(trained, tmp_path):
 
 def test_the_report_shows_likeness_calibration_and_decision_curves_of_the_other_cohort(trained, tmp_path):
     import shutil
-
-    from imrad.report.sections.external import section
-    from imrad.report.tables import RunTables
 
     run, model, _ = trained
     shutil.copytree(run.folder, tmp_path / "run")

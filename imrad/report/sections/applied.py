@@ -129,15 +129,27 @@ def _response(part: Section, tables: RunTables, endpoint: str, found: pd.DataFra
         "auc_high": Column("95 % high", ".3f"),
     }
     columns |= {"o_over_e": Column("Observed / expected", ".2f"), "slope": Column("Calibration slope", ".2f")}
+    if "shift" in found and found["shift"].fillna(0).ne(0).any():
+        columns["shift"] = Column("Shift of log odds", "+.3f")
     columns |= {"reason": Column("Reason")}
     kept = {name: column for name, column in columns.items() if name in found and found[name].notna().any()}
     text = "The frozen models on patients of another cohort; nothing was fitted there."
     part.add(Shown(f"external_{endpoint}", f"{label(endpoint)} in the other cohort.", found, kept, text))
     at = {"model": Column("Model"), "threshold": Column("Threshold", ".3f")} | shares
     text = "Thresholds are those of training. In brackets Wilson's 95 % intervals."
+    if "shift" in columns:
+        text = (
+            "Thresholds are those of training, moved with the probabilities: the same patients are called positive. In "
+            "brackets Wilson's 95 % intervals."
+        )
     title = f"{label(endpoint)} at the threshold in the other cohort."
     part.add(Shown(f"external_threshold_{endpoint}", title, found, at, text))
     for name, axes, words, diagonal in (
+        (
+            *("roc", ("false_positive_share", "sensitivity", "1 - specificity", "sensitivity")),
+            ("ROC curves in the other cohort.", "Dotted: chance."),
+            True,
+        ),
         (
             *("calibration", ("predicted", "observed", "predicted probability", "observed share")),
             ("calibration in the other cohort.", "Smoothed by lowess; on the dotted line they agree."),
