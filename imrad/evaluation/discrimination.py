@@ -186,6 +186,7 @@ def concordance(
     time_weight: str = "n",
     tau: float | None = None,
     clusters: npt.ArrayLike | None = None,
+    strata: npt.ArrayLike | None = None,
     level: float = 0.95,
 ) -> Concordance:
     """Return C with counts, infinitesimal-jackknife variance and interval, as R's survival::concordance.
@@ -200,6 +201,8 @@ def concordance(
         Events after tau do not count (R's ymax).
     clusters : array_like, optional
         Patients of one cluster share their influence.
+    strata : array_like, optional
+        Patients of different strata are not compared, as by R for a stratified Cox model.
     level : float
         Of the Wald interval.
 
@@ -212,28 +215,36 @@ def concordance(
     if time_weight not in ("n", "n/G2"):
         message = f"unknown time weight {time_weight!r}; known are 'n' and 'n/G2'"
         raise ValueError(message)
-    weight = events.astype(float)
-    if time_weight == "n/G2":
-        g = censoring_survival(times, events, at=times, weights=case)
-        weight = np.where(events, 1.0 / np.where(events, g, 1.0) ** 2, 0.0)
-    if tau is not None:
-        weight[times > tau] = 0.0
-    rank = ranks(risks)
-    lower, tied, later = outlived_by(times, events, rank, case)
-    forward = weight[:, None] * np.column_stack([lower, later - lower - tied, tied])
-    backward = outlives(times, events, rank, case * weight)
-    counts = case @ forward
+    rank, label = ranks(risks), np.zeros(len(times), dtype=np.intp)
+    if strata is not None:
+        label = np.unique(np.asarray(strata), return_inverse=True)[1]
+    mine, counts = np.zeros((len(times), 3)), np.zeros(3)
+    same_time = both = null = 0.0
+    for number in range(int(label.max(initial=-1)) + 1):
+        rows = np.flatnonzero(label == number)
+        part = (times[rows], events[rows], rank[rows], case[rows])
+        weight = part[1].astype(float)
+        if time_weight == "n/G2":
+            g = censoring_survival(part[0], part[1], at=part[0], weights=part[3])
+            weight = np.where(part[1], 1.0 / np.where(part[1], g, 1.0) ** 2, 0.0)
+        if tau is not None:
+            weight[part[0] > tau] = 0.0
+        lower, tied, later = outlived_by(*part)
+        forward = weight[:, None] * np.column_stack([lower, later - lower - tied, tied])
+        mine[rows] = forward + outlives(part[0], part[1], part[2], part[3] * weight)
+        counts += part[3] @ forward
+        found = tied_time_pairs(*part, weight)
+        same_time, both = same_time + found[0], both + found[1]
+        null += rank_information(*part, weight)
     pairs = counts.sum()
-    same_time, both = tied_time_pairs(times, events, rank, case, weight)
     c = float((counts[0] + counts[2] / 2) / pairs) if pairs > 0 else float("nan")
-    mine = forward + backward
     influence = (mine[:, 0] + mine[:, 2] / 2 - c * mine.sum(axis=1)) / (pairs if pairs > 0 else 1.0)
     variance = float(np.sum(_by_cluster(case * influence, clusters) ** 2))
     half = float(stats.norm.ppf(0.5 + level / 2)) * float(np.sqrt(variance))
     return Concordance(
         c=c,
         variance=variance,
-        variance_null=rank_information(times, events, rank, case, weight) / (4 * pairs**2) if pairs > 0 else np.nan,
+        variance_null=null / (4 * pairs**2) if pairs > 0 else float("nan"),
         se=float(np.sqrt(variance)),
         low=c - half,
         high=c + half,
