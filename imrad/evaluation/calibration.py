@@ -166,7 +166,7 @@ def calibration_groups(
         Predicted probability of being event-free at t.
     t : float
     n_groups : int
-        Groups of equal size by rank; surplus patients go to the lowest groups.
+        Groups of equal size as Hmisc::cut2 makes them: equal predictions stay together.
     cuts : array_like, optional
         Inner limits of the groups instead (value below a limit belongs to the lower group).
     level : float
@@ -182,11 +182,11 @@ def calibration_groups(
     predicted = _probabilities(survival, len(times), "predicted survival")
     if cuts is None:
         n_groups = max(1, min(n_groups, len(times)))
-        rank = np.empty(len(times), dtype=np.intp)
-        rank[np.argsort(predicted, kind="stable")] = np.arange(len(times))
-        size = np.full(n_groups, len(times) // n_groups)
-        size[: len(times) % n_groups] += 1
-        group = np.searchsorted(np.cumsum(size), rank, side="right")
+        # Hmisc's cut2: a group ends at the first prediction that as many patients reach as its share asks for.
+        place = np.unique(predicted, return_inverse=True)[1]
+        reached = np.cumsum(np.bincount(place))
+        last = np.searchsorted(reached, np.arange(1, n_groups) * len(times) / n_groups)
+        group = np.searchsorted(np.unique(last), place, side="left")
     else:
         group = np.searchsorted(np.asarray(cuts, dtype=float), predicted, side="right")
     z = float(stats.norm.ppf(0.5 + level / 2))

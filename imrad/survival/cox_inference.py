@@ -239,7 +239,7 @@ def _schoenfeld_lifelines(columns: FloatArray, y: Any, labels: list[str]) -> pd.
 
     time, event = as_outcome(y)
     table = pd.DataFrame(columns, columns=labels).assign(_time=time, _event=event.astype(int))
-    fitted = CoxPHFitter().fit(table, "_time", "_event", fit_options={"precision": 1e-12})
+    fitted = CoxPHFitter().fit(table, "_time", "_event", fit_options={"precision": 1e-18, "r_precision": 0.0})
     residuals = fitted.compute_residuals(table, "schoenfeld")
     residuals.insert(0, "time", time[residuals.index.to_numpy(dtype=int)])
     residuals.columns.name = None

@@ -1,4 +1,4 @@
-"""Cox regression against R's survival: every case carries its data, call and tolerance in data/survival."""
+"""Cox regression against R's survival: every key of each case, which carries its data, call and tolerance."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from imrad.evaluation.discrimination import concordance
 from imrad.survival.cox_inference import (
@@ -23,125 +24,110 @@ from imrad.survival.coxph import CoxPH
 DATA = Path(__file__).parent / "data"
 
 
-def load(method):
-    return json.loads(gzip.decompress((DATA / "survival" / f"{method}.json.gz").read_bytes()))
+def load(path):
+    return json.loads(gzip.decompress((DATA / f"{path}.json.gz").read_bytes()))
 
 
-COXPH = load("coxph")
-PLAIN = [name for name in COXPH if name != "veteran_robust"]
+OTHER = load("survival/other_keys")
+Z = float(stats.norm.ppf(0.975))
 
 
-def numbers(values):
-    return np.array([np.nan if item is None else item for item in np.ravel(np.array(values, dtype=object))], float)
+def cases(*paths, only=None):
+    """Parametrise over the cases of the visible files and of data/survival/other_keys."""
+    found = {name: case for path in paths for name, case in load(path).items()}
+    found |= {f"other:{name}": case for path in paths for name, case in OTHER.get(path.split("/")[-1], {}).items()}
+    found = {name: case for name, case in found.items() if only is None or only(name)}
+    return pytest.mark.parametrize(("name", "case"), found.items(), ids=list(found))
 
 
-def design(case, terms):
-    """The columns R made: factors as indicators against their first level."""
+def outcome(case):
     table = pd.DataFrame(case["input"])
+    return table["time"].to_numpy(float), (table["status"] == table["status"].max()).to_numpy()
+
+
+def design(table, terms):
+    """The columns R made: factors as indicators against their first level."""
     columns = {}
     for term in terms:
+        factor = next((name for name in table if f"factor({name})" in term), None)
         if term in table:
             columns[term] = table[term]
-        elif term.startswith("celltype"):
-            columns[term] = table["celltype"] == term.removeprefix("celltype")
+        elif factor is not None:
+            columns[term] = table[factor].astype(str) == term.removeprefix(f"factor({factor})")
         else:
-            factor, level = term[len("factor(") :].split(")")
-            columns[term] = table[factor].astype(str) == level
-    outcome = (table["time"].to_numpy(float), (table["status"] == table["status"].max()).to_numpy())
-    return pd.DataFrame(columns).astype(float), outcome, table
+            columns[term] = table["celltype"] == term.removeprefix("celltype")
+    return pd.DataFrame(columns).astype(float)
 
 
-@pytest.mark.parametrize("name", PLAIN)
-def test_coefficients_tests_and_likelihood(name):
-    values = COXPH[name]["values"]
-    X, y, table = design(COXPH[name], values["terms"])
-    strata = table["stage"] if name == "synthA_strata" else None
+@cases("survival/coxph", only=lambda name: "robust" not in name)
+def test_coxph(name, case, agree, near):
+    values, table, y = case["values"], pd.DataFrame(case["input"]), outcome(case)
+    X = design(table, values["terms"])
+    strata = table["stage"] if "strata" in name else None
     model = CoxPH(ties="breslow" if "breslow" in name else "efron").fit(X, y, strata=strata)
-    found = model.table()
-    for column, expected in (
-        ("coef", "coef"),
-        ("se", "se"),
-        ("hr", "HR"),
-        ("hr_low", "HR_lower95"),
-        ("hr_high", "HR_upper95"),
-        ("z", "z"),
-    ):
-        np.testing.assert_allclose(found[column], values[expected], rtol=1e-6)
-    np.testing.assert_allclose(found["p"], values["p"], rtol=1e-5)
-    np.testing.assert_allclose(found["hr_inverse"], np.exp(-np.array(values["coef"])), rtol=1e-6)
-    np.testing.assert_allclose(model.variance_, np.array(values["vcov"]), rtol=1e-6, atol=1e-12)
-    assert model.log_likelihood_ == pytest.approx(values["loglik"], rel=1e-6)
-    assert model.log_likelihood_null_ == pytest.approx(values["loglik_null"], rel=1e-6)
-    tests = model.tests().set_index("test")
-    assert tests.loc["likelihood ratio", "statistic"] == pytest.approx(values["lrt"][0], rel=1e-6)
-    assert tests.loc["likelihood ratio", "p"] == pytest.approx(values["lrt"][2], rel=1e-5)
-    assert tests.loc["score", "statistic"] == pytest.approx(values["score"][0], rel=1e-6)
-    # R prints the Wald statistic rounded to two digits.
-    assert tests.loc["wald", "statistic"] == pytest.approx(values["wald"][0], abs=0.005)
+    it, tests = model.table(), model.tests().set_index("test")
+    np.testing.assert_allclose(it["hr_inverse"], np.exp(-np.array(values["coef"])), rtol=1e-6)
     assert tests.loc["wald", "minus_2_log_likelihood"] == pytest.approx(-2 * values["loglik"], rel=1e-6)
-    half = 1.959963984540054 * found["se"]
-    for sign, name in ((-1, "coef_lower95"), (1, "coef_upper95")):
-        np.testing.assert_allclose(found["coef"] + sign * half, values[name], rtol=1e-6, atol=1e-9)
-    assert int(y[1].sum()) == values["nevent"]
-    criterion = len(values["terms"]) * np.log(values["nevent"]) - 2 * model.log_likelihood_
-    assert criterion == pytest.approx(values["BIC"], rel=1e-8)
-    if "lp" in values:
-        # R centres on the means of the numeric columns: differences between patients are the same.
-        own, theirs = model.predict(X)[: len(values["lp"])], numbers(values["lp"])
-        np.testing.assert_allclose(own - own[0], theirs - theirs[0], atol=1e-6)
-    if strata is None:
-        c = concordance(*y, model.predict(X))
-        assert (c.c, c.se) == pytest.approx(values["concordance"], rel=1e-6)
-
-
-@pytest.mark.parametrize("name", PLAIN)
-def test_proportional_hazards(name):
-    values = COXPH[name]["values"]
-    X, y, table = design(COXPH[name], values["terms"])
-    strata = table["stage"] if name == "synthA_strata" else None
-    model = CoxPH(ties="breslow" if "breslow" in name else "efron").fit(X, y, strata=strata)
-    expected = values["cox_zph"]
-    terms: dict[str, list[int]] = {}
-    for row in expected["rows"][:-1]:
-        terms[row] = [j for j, term in enumerate(values["terms"]) if term.startswith(row)]
-    found = proportional_hazards(model, X, y, terms=terms, strata=strata)
-    reference = np.array([numbers(row) for row in expected["data"]])
-    np.testing.assert_allclose(found[["chi2", "df", "p"]].to_numpy(float), reference, rtol=1e-5)
-    log = values["cox_zph_log_terms_false"]
-    found = proportional_hazards(model, X, y, transform="log", strata=strata)
-    np.testing.assert_allclose(
-        found[["chi2", "df", "p"]].to_numpy(float), np.array([numbers(row) for row in log["data"]]), rtol=1e-5
+    half = Z * it["se"]
+    p, events = len(it), int(y[1].sum())
+    found = {"n": len(X), "nevent": events, "terms": it["feature"], "p": near(it["p"], 1e-5)}
+    found |= {ours: it[theirs] for ours, theirs in (("coef", "coef"), ("HR", "hr"), ("se", "se"), ("z", "z"))}
+    found |= {"coef_lower95": it["coef"] - half, "coef_upper95": it["coef"] + half}
+    found |= {"HR_lower95": it["hr_low"], "HR_upper95": it["hr_high"], "vcov": near(model.variance_, 1e-6, 1e-12)}
+    found |= {"loglik": model.log_likelihood_, "loglik_null": model.log_likelihood_null_}
+    found["AIC"] = 2 * p - 2 * model.log_likelihood_
+    found["BIC"] = p * np.log(events) - 2 * model.log_likelihood_
+    for ours, theirs in (("lrt", "likelihood ratio"), ("wald", "wald"), ("score", "score")):
+        # R prints the Wald statistic rounded to two digits.
+        found[ours] = near(tests.loc[theirs, ["statistic", "df", "p"]], 1e-5, 0.0051 if ours == "wald" else 0)
+    c = concordance(*y, model.predict(X), strata=strata)
+    found["concordance"] = [c.c, c.se]
+    # R centres on the mean, except columns of 0 and 1.
+    means = np.where(X.isin([-1, 0, 1]).all(), 0.0, X.mean())
+    found["means"], found["lp"] = means, near((model.predict(X) - means @ model.coef_)[:5], 0, 1e-7)
+    terms = {
+        row: [j for j, term in enumerate(values["terms"]) if term == row or (row not in X and term.startswith(row))]
+        for row in values["cox_zph"]["rows"][:-1]
+    }
+    kept = ["chi2", "df", "p"]
+    found["cox_zph"] = near(proportional_hazards(model, X, y, terms=terms, strata=strata)[kept], 1e-5)
+    found["cox_zph_log_terms_false"] = near(
+        proportional_hazards(model, X, y, transform="log", strata=strata)[kept], 1e-5
     )
+    if "pred_times" in values:
+        times = values["pred_times"]
+        survival, low, high = survival_interval(model, X, y, X.iloc[:5], times)
+        log_se = (np.log(survival) - np.log(low)) / Z
+        at_zero = -np.log(model.predict_survival(pd.DataFrame(np.zeros((1, p)), columns=X.columns), times))[0]
+        names = ("pred_surv", "pred_lower", "pred_upper", "pred_se_logsurv")
+        found |= {key: near(part.T, 0, 1e-8) for key, part in zip(names, (survival, low, high, log_se), strict=True)}
+        found |= {"pred_times": times, "basehaz_uncentered_at_times": near(at_zero, 1e-6)}
+        np.testing.assert_allclose(model.predict_survival(X.iloc[:5], times), survival, rtol=1e-9)
+    found["martingale_first10"] = near(martingale_residuals(model, X, y, strata=strata)[:10], 0, 1e-7)
+    residuals = schoenfeld_residuals(model, X, y, strata=strata).drop(columns="time")
+    found["schoenfeld_first5"] = near(residuals.head(5), 1e-6, 1e-7)
+    agree(found, values, rtol=1e-6, left_out={"iter", "newdata_rows"})
 
 
-@pytest.mark.parametrize("name", [name for name in PLAIN if "pred_surv" in COXPH[name]["values"]])
-def test_predicted_survival(name):
-    values = COXPH[name]["values"]
-    X, y, _ = design(COXPH[name], values["terms"])
-    model = CoxPH(ties="breslow" if "breslow" in name else "efron").fit(X, y)
-    found = survival_interval(model, X, y, X.iloc[:5], values["pred_times"])
-    for part, expected in zip(found, ("pred_surv", "pred_lower", "pred_upper"), strict=True):
-        np.testing.assert_allclose(part.T, np.array([numbers(row) for row in values[expected]]), atol=1e-8)
-
-
-@pytest.mark.parametrize("name", PLAIN)
-def test_residuals(name):
-    values = COXPH[name]["values"]
-    X, y, table = design(COXPH[name], values["terms"])
-    strata = table["stage"] if name == "synthA_strata" else None
-    model = CoxPH(ties="breslow" if "breslow" in name else "efron").fit(X, y, strata=strata)
-    found = martingale_residuals(model, X, y, strata=strata)
-    np.testing.assert_allclose(found[:10], values["martingale_first10"], atol=1e-8)
-    found = schoenfeld_residuals(model, X, y, strata=strata).drop(columns="time")
-    np.testing.assert_allclose(found.head(5).to_numpy(), np.array(values["schoenfeld_first5"]), rtol=1e-6, atol=1e-8)
-
-
-def test_robust_variance_by_cluster():
-    case = COXPH["veteran_robust"]
-    values = case["values"]
-    X, y, table = design(case, list(values["coef"]))
+@cases("survival/coxph", only=lambda name: "robust" in name)
+def test_robust_variance(name, case, agree, near):
+    values, table, y = case["values"], pd.DataFrame(case["input"]), outcome(case)
+    X = table[list(values["coef"])]
     model = CoxPH().fit(X, y)
     se = np.sqrt(np.diag(robust_variance(model, X, y, clusters=table["id"])))
-    np.testing.assert_allclose(model.coef_, list(values["coef"].values()), rtol=1e-6)
-    np.testing.assert_allclose(se, list(values["robust_se"].values()), rtol=1e-6)
-    np.testing.assert_allclose(model.coef_ / se, list(values["z"].values()), rtol=1e-6)
+    z = model.coef_ / se
+    parts = {"coef": model.coef_, "se": np.sqrt(np.diag(model.variance_)), "robust_se": se, "z": z}
+    parts["p"] = 2 * stats.norm.sf(np.abs(z))
+    found = {key: dict(zip(X.columns, part, strict=True)) for key, part in parts.items()}
+    found["p"] = {key: near(p, 1e-5) for key, p in found["p"].items()}
+    agree(found, values, rtol=1e-6)
+
+
+@cases("survival/lasso_cox", only=lambda name: name == "lung_heavy_ties")
+def test_three_likelihoods_of_ties(name, case, agree):
+    values, table = case["values"], pd.DataFrame(case["input"])
+    X = table[values["beta"]["rows"]]
+    found = {}
+    for ties in ("breslow", "efron", "exact"):
+        found[f"coxph_{ties}"] = dict(zip(X.columns, CoxPH(ties=ties).fit(X, outcome(case)).coef_, strict=True))
+    agree(found, values, rtol=1e-6, left_out={"lambda", "beta"})
