@@ -3,7 +3,7 @@
 from imrad.cohort.assembly import assemble
 from imrad.cohort.attrition import Attrition
 from imrad.cohort.barcodes import Barcode, choose_aliquots, is_tcga, parse_barcode, patient_id
-from imrad.cohort.clinical import read_clinical, tidy_clinical
+from imrad.cohort.clinical import read_clinical, tidy_clinical, to_numbers
 from imrad.cohort.delta import DeltaSettings
 from imrad.cohort.derived import derive_columns, reader_pairs
 from imrad.cohort.endpoints import ENDPOINTS, Endpoint, endpoint_known, parse_endpoint, read_endpoint, survival_y
@@ -40,6 +40,7 @@ __all__ = [
     "reader_pairs",
     "survival_y",
     "tidy_clinical",
+    "to_numbers",
     "validate",
     "write_cohort",
 ]

@@ -166,10 +166,7 @@ def _sheet(maf: Path | None) -> dict[str, str] | None:
 def _joined(done: ImmuneScores | None, published: Path | None, mutations: pd.DataFrame | None = None) -> pd.DataFrame:
     parts: list[pd.DataFrame] = []
     if published is not None:
-        from imrad import cohort
-
-        table = cohort.read_table(published).set_index("patient")
-        parts.append(table[[name for name in table.columns if str(name).startswith(PUBLISHED)]])
+        parts.append(_published(published))
     if mutations is not None:
         # A patient's own table goes before the MAF, gene by gene.
         have = set(parts[0].columns) if parts else set()
@@ -189,6 +186,32 @@ def _joined(done: ImmuneScores | None, published: Path | None, mutations: pd.Dat
     return joined.rename_axis("patient").reset_index()
 
 
+def _published(path: Path) -> pd.DataFrame:
+    """Return the published columns; fractions as numbers, since they are compared with what is computed here."""
+    from imrad import cohort
+
+    table = cohort.read_table(path)
+    if "patient" not in table.columns:
+        message = f"{path} has the columns {', '.join(table.columns[:5])}; call the one that names the patients patient"
+        raise ConfigError(message)
+    table = table.set_index("patient")
+    if table.index.has_duplicates:
+        message = f"{path} has several rows for {table.index[table.index.duplicated()][0]}; keep one row per patient"
+        raise ConfigError(message)
+    table = table[[name for name in table.columns if str(name).startswith(PUBLISHED)]]
+    for name in table.columns:
+        numbers, wrong = cohort.to_numbers(table[name])
+        if not wrong.any():
+            table = table.assign(**{name: numbers})
+        elif str(name).startswith("cell:"):
+            message = (
+                f"{path} holds {table.loc[wrong, name].iloc[0]!r} in {name} for {wrong.sum()} patients; "
+                "correct it or leave it empty"
+            )
+            raise ConfigError(message)
+    return table
+
+
 def _beside(stage: Stage, done: ImmuneScores, table: pd.DataFrame) -> None:
     from imrad import immune
 
@@ -199,11 +222,7 @@ def _beside(stage: Stage, done: ImmuneScores, table: pd.DataFrame) -> None:
     others: dict[str, Any] = {**done.second, "computed here": done.scores}
     for name, second in others.items():
         shared = [column for column in second.columns if str(column).startswith("cell:")]
-        if (
-            shared
-            and len(first.index.intersection(second.index)) > 2
-            and not first[shared[:0]].columns.equals(second.columns)
-        ):
+        if shared and len(first.index.intersection(second.index)) > 2:
             found = immune.agreement(first, second[shared])
             if len(found):
                 rows.append(found.assign(second=name))

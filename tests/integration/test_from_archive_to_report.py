@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import pandas as pd
-import yaml
 
 from imrad import stages
 from imrad.config import load_config
@@ -23,26 +22,13 @@ def load(name: str):
     return module
 
 
-CONFIG = {
-    "name": "archive",
-    "fetch": {"cohort": "tcga-kirc", "patients": 12},
-    "extract": {"settings": "founding-851"},
-    "score": {"methods": ["estimate"]},
-    "assemble": {"endpoints": {"os": "", "pfi": ""}},
-    "phenotype": {"selectors": ["information_gain"], "classifiers": ["naive_bayes", "logistic_regression"]},
-    "fuse": {"endpoints": ["os", "pfi"], "n_bootstrap": 2},
-    "report": {},
-}
-
-
 def test_from_archive_to_report(tmp_path, monkeypatch):
     made = load("world")
     world = made.World(tmp_path / "world", patients=made.twelve(), symbols=made.immune_symbols())
-    (tmp_path / "archive.yaml").write_text(yaml.safe_dump(CONFIG))
     with load("loopback").Loopback(world) as server:
         server.write_endpoints(tmp_path / "endpoints.yaml")
         monkeypatch.setenv("IMRAD_ENDPOINTS", str(tmp_path / "endpoints.yaml"))
-        config, base = load_config(tmp_path / "archive.yaml")
+        config, base = load_config("tcga-kirc")
         said: list[str] = []
         run = stages.run_all(Run(tmp_path / "run", config, base), say=said.append)
     features = pd.read_csv(run.folder / "features.csv")

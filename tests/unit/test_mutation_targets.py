@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -59,6 +61,22 @@ def test_a_maf_needs_no_expression_beside_it(maf, tmp_path):
     values = {"published": str(tmp_path / "table.csv"), "mutations": ["EGFR"]}
     with pytest.raises(ConfigError, match=r"names EGFR, and there is no MAF file; name score\.maf"):
         stages.run_all(Run(tmp_path / "none", Config(name="none", score=values)))
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ("patient,cell:T_cells_CD8\nP1,0.2\nP2,low\n", "holds 'low' in cell:T_cells_CD8 for 1 patients"),
+        ("id,cell:T_cells_CD8\nP1,0.2\n", "has the columns id, cell:T_cells_CD8; call the one"),
+        ("patient,cell:T_cells_CD8\nP1,0.2\nP1,0.3\n", "has several rows for P1"),
+    ],
+)
+def test_a_published_table_that_cannot_be_read_is_told_before_scoring_ends(table, said, tmp_path):
+    (tmp_path / "table.csv").write_text(table)
+    run = Run(tmp_path / "run", Config(name="odd", score={"published": str(tmp_path / "table.csv")}))
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        stages.run_all(run)
+    assert not (tmp_path / "run" / "immune.csv").exists()
 
 
 def test_words_of_a_pathology_report():
