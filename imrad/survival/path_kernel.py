@@ -543,7 +543,8 @@ def solve_path(  # type: ignore[no-untyped-def] # noqa: C901 # pragma: no cover
                 here = (value - null) / span
                 back = least_steps if family == 2 else 2
                 before = (likelihoods[step_number - back] - null) / span
-                if here > deviance_max or here - before < deviance_gain * here:
+                needed = deviance_gain if family == 1 else deviance_gain * here
+                if here > deviance_max or here - before < needed:
                     last = step_number
                     break
     return coef, likelihoods, null, min(last, step_number), 0

@@ -23,8 +23,8 @@ IntArray = np.ndarray[Any, np.dtype[np.int64]]
 
 GAUSSIAN, LOGISTIC, COX = 0, 1, 2
 
-# glmnet's rules for leaving its path: explained deviance, relative gain (over the last four steps
-# for Cox, over the last one otherwise), least steps.
+# glmnet's rules for leaving its path: explained deviance, gain of it (relative over the last four steps for
+# Cox, relative over the last one for a linear and absolute for a logistic model), least steps.
 _DEVIANCE_MAX, _LEAST_STEPS = 0.999, 5
 _DEVIANCE_GAIN = {GAUSSIAN: 1e-5, LOGISTIC: 1e-5, COX: 1e-3}
 
@@ -199,13 +199,18 @@ def fit_path(
     ratio = (1e-4 if n >= p else 0.01) if lambda_min_ratio is None else lambda_min_ratio
     if problem.family != COX:
         factor, usable = np.append(factor, 0.0), np.append(usable, True)
+    # glmnet scales a numeric response to unit variance, which shrinks the ridge part of an elastic net by it.
+    unit = 1.0
     if problem.family == GAUSSIAN:
-        tol = tol * max(float(np.sqrt(np.average((problem.target - problem.target.mean()) ** 2))), 1e-300)
+        centred = problem.target - np.average(problem.target, weights=problem.weight)
+        unit = max(float(np.sqrt(np.average(centred**2, weights=problem.weight))), 1e-300)
     steps = np.sort(np.asarray(lambdas, dtype=float))[::-1].copy() if lambdas is not None else np.full(n_lambdas, ratio)
+    if given:
+        steps /= unit
     coef, log_likelihood, null, n_done, status = solve_path(
         problem.family,
         np.ascontiguousarray(problem.columns.T),
-        problem.target,
+        problem.target / unit,
         problem.weight,
         problem.first,
         problem.deaths,
@@ -233,11 +238,11 @@ def fit_path(
             "penalise them or leave one out"
         )
         raise FitError(message)
-    coef, log_likelihood, steps = coef[:, :n_done], log_likelihood[:n_done], steps[:n_done]
+    coef, log_likelihood, steps = unit * coef[:, :n_done], log_likelihood[:n_done], unit * steps[:n_done]
     scale = np.where(problem.scale > 0, problem.scale, 1.0)
     original = coef[:p] / scale[:, None]
     original[problem.scale == 0] = 0.0
     intercept = np.zeros(n_done) if problem.family == COX else coef[p] - problem.centre @ original
     null_deviance = 2 * (problem.saturated - null)
     share = 1 - 2 * (problem.saturated - log_likelihood) / null_deviance if null_deviance > 0 else np.zeros(n_done)
-    return PenalisedPath(steps, original, intercept, share, null_deviance)
+    return PenalisedPath(steps, original, intercept, share, unit**2 * null_deviance)

@@ -37,12 +37,13 @@ def over_folds(values: FloatArray, weights: FloatArray) -> tuple[FloatArray, Flo
 def best(mean: FloatArray, error: FloatArray, *, larger_is_better: bool) -> tuple[int, int]:
     """Return the steps of the best mean and of the largest penalty within one standard error of it.
 
-    Ties go to the larger penalty. Where no fold gave a value, the empty model (step 0) is chosen.
+    Ties, but for rounding, go to the larger penalty. Where no fold gave a value, the empty model (step 0) is chosen.
     """
     loss = -mean if larger_is_better else mean
     if not np.isfinite(loss).any():
         return 0, 0
-    lowest = int(np.nanargmin(loss))
+    least = np.nanmin(loss)
+    lowest = int(np.flatnonzero(loss <= least + 1e-12 * abs(least))[0])
     bound = loss[lowest] + (error[lowest] if np.isfinite(error[lowest]) else 0.0)
     within = int(np.flatnonzero(np.where(np.isfinite(loss), loss, np.inf) <= bound)[0])
     return lowest, within

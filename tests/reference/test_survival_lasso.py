@@ -10,6 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from imrad.evaluation.discrimination import harrell_c
+from imrad.evaluation.kaplan_meier import log_rank
+from imrad.evaluation.multiplicity import adjust
 from imrad.survival.lasso_cox import LassoCox
 from imrad.survival.lasso_response import LassoResponse
 from imrad.survival.screening import UnivariateCox
@@ -154,6 +157,17 @@ def test_univariate_screening():
     np.testing.assert_allclose(found.p_lrt_, expected["p_lrt"], rtol=1e-6)
     np.testing.assert_allclose(found.p_score_, expected["p_score"], rtol=1e-6)
     np.testing.assert_allclose(found.p_adjusted_, expected["p_BH"], rtol=1e-6)
+    half = 1.959963984540054 * expected["se"]
+    np.testing.assert_allclose(np.log(found.hazard_ratio_) * sd_ratio / found.z_, expected["se"], rtol=1e-6)
+    for name, sign in (("HR_lower", -1), ("HR_upper", 1)):
+        np.testing.assert_allclose(found.hazard_ratio_**sd_ratio * np.exp(sign * half), expected[name], rtol=1e-6)
+    for method in ("holm", "bonferroni", "BY"):
+        np.testing.assert_allclose(adjust(found.p_, method), expected[f"p_{method}"], rtol=1e-6)
+    for j in range(0, X.shape[1], 30):
+        column = X.iloc[:, j].to_numpy()
+        risk = column * np.sign(np.log(found.hazard_ratio_[j]))
+        assert harrell_c(*y, risk) == pytest.approx(expected["cindex"][j], rel=1e-10)
+        assert log_rank(*y, column > np.median(column)).p == pytest.approx(expected["p_logrank_median"][j], rel=1e-8)
     assert len(found.selected_) == case["values"]["n_selected_BH05"]
     assert len(UnivariateCox().fit(X, y).selected_) == case["values"]["n_selected_p05"]
 
@@ -188,3 +202,36 @@ def test_response(family, measure):
         [model.lambda_min_, model.lambda_1se_], [expected["lambda_min"], expected["lambda_1se"]], rtol=1e-8
     )
     assert np.abs((model.coef_ - wanted(expected["coef_min"], X)) * sd).max() < 1e-5
+
+
+OTHER = load("other_keys")["lasso_response"]
+
+
+@pytest.mark.parametrize("name", list(OTHER))
+def test_response_on_other_data(name, agree, near):
+    values, X = OTHER[name]["values"], np.array(OTHER[name]["input"]["x"], dtype=float)
+    found = {}
+    for key in [key for key in values if key.startswith("cv_")]:
+        measure = key.removeprefix("cv_")
+        model, sparse = (
+            LassoResponse(values["family"], l1_ratio=values["alpha"], measure=measure, choice=choice).fit(
+                X, OTHER[name]["input"]["y"], folds=values["foldid"]
+            )
+            for choice in ("min", "1se")
+        )
+        path = model.path_
+        found |= {
+            "lambda": path.lambdas,
+            "df": (path.coef != 0).sum(axis=0),
+            "dev_ratio": near(path.deviance_ratio, 1e-6, 1e-12),
+        }
+        found[key] = {
+            "cvm": near(model.cv_["mean"], 2e-6),
+            "cvsd": near(model.cv_["se"], 1e-5),
+            "nzero": model.cv_["n_selected"],
+            "lambda_min": model.lambda_min_,
+            "lambda_1se": model.lambda_1se_,
+            "coef_min": near([model.intercept_, *model.coef_], 1e-5, 1e-5),
+            "coef_1se": near([sparse.intercept_, *sparse.coef_], 1e-5, 1e-5),
+        }
+    agree(found, values, left_out={"family", "alpha", "foldid"})

@@ -94,6 +94,16 @@ out$lasso_cox <- list(pbc = lasso(small, c("age", "lb", "albumin", "edema", "pro
 out$elasticnet_cox <- list(gbsg_half = lasso(gb, c("age", "size", "nodes", "pgr", "er", "hormon", "grade", "meno"), .5), pbc_ridge_nostd = lasso(small, c("age", "lb", "albumin", "edema", "pro"), 0, FALSE))
 h <- co; hx <- as.matrix(h[c("age", "nodes", "extent", "sex")]); tied <- function(k) as.list(coef(coxph(Surv(h$time, h$status) ~ hx, ties = k, control = exact)))
 
+response <- function(x, y, family, fold, measures, alpha = 1) {
+  go <- function(m) suppressWarnings(cv.glmnet(x, y, family = family, alpha = alpha, foldid = fold, type.measure = m, thresh = 1e-14, maxit = 1e7)); g <- go(measures[1])$glmnet.fit
+  v <- list(family = family, alpha = alpha, foldid = fold, lambda = g$lambda, df = g$df, dev_ratio = g$dev.ratio)
+  for (m in measures) { k <- go(m); v[[paste0("cv_", m)]] <- list(cvm = k$cvm, cvsd = k$cvsd, nzero = unname(k$nzero), lambda_min = k$lambda.min, lambda_1se = k$lambda.1se, coef_min = nums(coef(k, s = "lambda.min")), coef_1se = nums(coef(k, s = "lambda.1se"))) }
+  list(input = list(x = unname(x), y = y), values = v)
+}
+bx <- as.matrix(birthwt[c("age", "lwt", "race", "smoke", "ptl", "ht", "ui", "ftv")]); four <- c("deviance", "auc", "mse", "class")
+out$lasso_response <- list(birthwt = response(bx, birthwt$low, "binomial", rep(1:9, length.out = 189), four), birthwt_half = response(bx, birthwt$low, "binomial", rep(1:9, length.out = 189), four, .5),
+  mtcars = response(as.matrix(mtcars[, -1]), mtcars$mpg, "gaussian", rep(1:8, 4), c("mse", "mae")), mtcars_net = response(as.matrix(mtcars[, -1]), mtcars$mpg, "gaussian", rep(1:8, 4), c("mse", "mae"), .7))
+
 boost <- function(d, columns, depth, trees) {
   x <- d[columns]; g <- gbm.fit(x, Surv(d$time, d$status), distribution = "coxph", n.trees = trees, shrinkage = .1, interaction.depth = depth, n.minobsinnode = 10, bag.fraction = 1, nTrain = nrow(d), verbose = FALSE)
   at <- c(1, 10, trees); p <- sapply(at, function(k) predict(g, x, k)); ri <- relative.influence(g, trees, scale. = FALSE, sort. = FALSE); t1 <- pretty.gbm.tree(g, 1)
