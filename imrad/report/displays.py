@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import matplotlib as mpl
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator
 
 from imrad.report.page import Text
 
@@ -46,6 +47,10 @@ STYLE = {
     # A fixed salt keeps the ids, and so the bytes, of a drawing the same from run to run.
     "svg.hashsalt": "imrad",
 }
+
+
+LONGEST = 45
+"""Characters of a name that is drawn whole."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +89,7 @@ class Display:
         with mpl.rc_context(STYLE):
             figure = Figure(figsize=(self.width, self.height), layout="constrained")
             self.draw(figure, self.table)
+            _shorten(figure)
         return figure
 
     def svg(self) -> str:
@@ -93,6 +99,7 @@ class Display:
             warnings.filterwarnings("ignore", message="Glyph .* missing", category=UserWarning)
             figure = Figure(figsize=(self.width, self.height), layout="constrained")
             self.draw(figure, self.table)
+            _shorten(figure)
             buffer = io.StringIO()
             FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None})
         text = buffer.getvalue()
@@ -101,3 +108,23 @@ class Display:
         text = text.replace("'DejaVu Sans'", FONTS)
         # Ids must be unique on a page that holds many drawings.
         return re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{self.name}-", text)
+
+
+def _shorten(figure: Figure) -> None:
+    """Take the middle out of names so long that no room would be left for the drawing; the table has them whole."""
+    for axes in figure.axes:
+        legend = axes.get_legend()
+        for text in legend.get_texts() if legend is not None else ():
+            text.set_text(_short(text.get_text()))
+        for axis in (axes.xaxis, axes.yaxis):
+            if isinstance(axis.get_major_locator(), FixedLocator):
+                texts = [text.get_text() for text in axis.get_ticklabels()]
+                if any(_short(text) != text for text in texts):
+                    axis.set_ticklabels([_short(text) for text in texts])
+    for legend in figure.legends:
+        for text in legend.get_texts():
+            text.set_text(_short(text.get_text()))
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= LONGEST or "\n" in text else f"{text[: LONGEST - 15]}…{text[-14:]}"

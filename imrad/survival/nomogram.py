@@ -106,7 +106,8 @@ class Nomogram:
 
     def _label(self, name: str, value: float) -> str:
         steps = self.labels.get(name)
-        return steps[int(value)] if steps is not None and value == int(value) < len(steps) else f"{value:g}"
+        # A number has no steps, and may be below 0.
+        return steps[int(value)] if steps and value == int(value) and 0 <= value < len(steps) else f"{value:g}"
 
     def outcome_axes(self) -> pd.DataFrame:
         """Return where each outcome's probabilities lie on the total: outcome, probability, total_points."""
