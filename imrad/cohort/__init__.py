@@ -1,6 +1,6 @@
 """The one AnnData convention: keys, barcodes, endpoints, assembly and validation."""
 
-from imrad.cohort.assembly import assemble
+from imrad.cohort.assembly import assemble, patient_features
 from imrad.cohort.attrition import Attrition
 from imrad.cohort.barcodes import Barcode, choose_aliquots, is_tcga, parse_barcode, patient_id
 from imrad.cohort.clinical import read_clinical, tidy_clinical, to_numbers
@@ -31,6 +31,7 @@ __all__ = [
     "is_tcga",
     "parse_barcode",
     "parse_endpoint",
+    "patient_features",
     "patient_id",
     "read_cases",
     "read_clinical",

@@ -30,7 +30,7 @@ from imrad.cohort.readers import described, reader_slot, split_readers
 from imrad.cohort.schema import validate
 from imrad.exceptions import CohortError, ConfigError, DuplicateError, NoOverlapError, SchemaError
 
-__all__ = ["OnMissing", "assemble"]
+__all__ = ["OnMissing", "assemble", "patient_features"]
 
 OnMissing = Literal["drop", "keep", "refuse"]
 _DEFAULT_ON_MISSING: dict[str, OnMissing | None] = {"clinical": "drop", "immune": "drop", "endpoint": None}
@@ -174,6 +174,21 @@ def _patients(
         aggregation = "region"
         features, about = add_delta(features, about, delta, lost)
     return one_row_per_patient(features, about, aggregation, lost)
+
+
+def patient_features(
+    radiomics: pd.DataFrame, *, aggregation: str | None = None, delta: DeltaSettings | None = None
+) -> pd.DataFrame:
+    """Return one row of features a patient, made of a table of cases as :func:`assemble` makes it.
+
+    Raises
+    ------
+    CohortError, ConfigError
+        As there.
+    """
+    features, about = read_cases(radiomics)
+    _, first, of_case = split_readers(features, about, None)[0]
+    return _patients(first, of_case, aggregation, delta, Attrition())[0]
 
 
 def _policy(on_missing: OnMissing | Mapping[str, OnMissing] | None) -> dict[str, OnMissing | None]:

@@ -51,15 +51,23 @@ def fuse(
         list[str] | None, typer.Option("--endpoint", help="os, pfi, ... (repeat); else all of the config.")
     ] = None,
     cohort: Annotated[Path | None, typer.Option(help="Your own cohort.h5ad.")] = None,
+    perturbed: Annotated[
+        Path | None,
+        typer.Option(help="With --cohort: features of perturbed images (patient, perturbation, features)."),
+    ] = None,
     run: RunOption = None,
     output: OutOption = None,
     workers: WorkersOption = None,
 ) -> None:
     """Fuse blocks of predictors: Clinical, Volume, Rad, ImRad and their combinations, compared without optimism."""
-    from imrad.exceptions import FeasibilityError
+    from imrad.exceptions import ConfigError, FeasibilityError
     from imrad.stages import fusion as stage
 
-    with on_cohort(cohort, output, run, fuse={}) as opened, bars() as progress:
+    if perturbed is not None and cohort is None:
+        message = "--perturbed goes with --cohort; in a config it is fuse: {perturbed: FILE}"
+        raise ConfigError(message)
+    section = {} if perturbed is None else {"perturbed": str(perturbed.resolve())}
+    with on_cohort(cohort, output, run, fuse=section) as opened, bars() as progress:
         lines = stage.fuse(opened, endpoint=endpoint or None, workers=worker_count(workers), progress=progress)
         reasons = [line.partition(": skipped, ")[2] for line in lines]
         if cohort is not None and all(reasons):

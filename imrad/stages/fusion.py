@@ -13,6 +13,7 @@ from imrad.exceptions import ConfigError, FeasibilityError, FitError, TooFewEven
 from imrad.stages import blocks, proof
 from imrad.stages.description import describe_scores
 from imrad.stages.outside import write_external_survival
+from imrad.stages.perturbing import perturbed_blocks, perturbed_digest
 from imrad.stages.prepare_settings import PrepareList, check_steps
 from imrad.stages.prepare_tables import describe
 from imrad.stages.preparing import make_preparation
@@ -37,6 +38,7 @@ CODE = (
     "imrad.stages.survivals",
     "imrad.stages.description",
     "imrad.stages.blocks",
+    "imrad.stages.perturbing",
     "imrad.stages.preparing",
     "imrad.stages.prepare_tables",
     "imrad.radiomics.robustness",
@@ -48,7 +50,17 @@ CODE = (
 
 TABLES = (
     *("models", "coefficients", "risk", "pairs", "horizons", "calibration", "net_benefit", "curves", "path", "ph"),
-    *("robustness", "subgroups", "explanations", "groups", "folds", "path_coefficients", "cox", "nomogram"),
+    *(
+        "robustness",
+        "perturbed_risk",
+        "subgroups",
+        "explanations",
+        "groups",
+        "folds",
+        "path_coefficients",
+        "cox",
+        "nomogram",
+    ),
     *("signature", "time_auc", "time_roc", "cut_groups", "cut_curves"),
 )
 
@@ -69,6 +81,11 @@ class FuseStageSettings(SurvivalSettings):
         default_factory=dict,
         description="Clinical columns with missing values: median of the training part of each fold (most frequent "
         "class of classes; the default), the same with an indicator column beside it, or refuse.",
+    )
+    perturbed: str | None = Field(
+        default=None,
+        description="Table of perturbed features (patient or case, perturbation, features), to which the outer folds' "
+        "models are applied; else what extract wrote with reading.perturbations.",
     )
     volume: str | None = Field(default=None, description="Volume feature; else the tumour's mesh volume.")
     extra_blocks: dict[str, tuple[str, ...]] = Field(
@@ -118,11 +135,15 @@ def fuse(
     return lines
 
 
+def _inputs(run: Run, settings: FuseStageSettings) -> dict[str, str]:
+    return {**run.outputs("assemble"), **run.outputs("phenotype"), **perturbed_digest(run, settings.perturbed)}
+
+
 def _one(
     run: Run, data: AnnData, name: str, settings: FuseStageSettings, workers: int, progress: Progress | None
 ) -> list[str]:
-    inputs = {**run.outputs("assemble"), **run.outputs("phenotype")}
-    options = settings.model_dump(exclude={"endpoints", "response_models", "response_question"})
+    inputs = _inputs(run, settings)
+    options = settings.model_dump(exclude={"perturbed", "endpoints", "response_models", "response_question"})
     with run.stage(f"fuse-{name}", settings=options, inputs=inputs, code=CODE) as stage:
         if stage.fresh:
             return [f"{name}: nothing to do"]
@@ -156,6 +177,7 @@ def _one(
                 sites=_sites(data),
                 subgroups=_subgroups(data),
                 sides=preparation.sides,
+                perturbed=perturbed_blocks(run, data, settings.perturbed, lambda other: _blocks(other, settings)),
             )
         except (FeasibilityError, TooFewEventsError) as error:
             stage.skip(str(error))
@@ -181,9 +203,9 @@ def _one(
 def _one_response(
     run: Run, data: AnnData, name: str, settings: FuseStageSettings, workers: int, progress: Progress | None
 ) -> list[str]:
-    inputs = {**run.outputs("assemble"), **run.outputs("phenotype")}
+    inputs = _inputs(run, settings)
     options = settings.model_dump(
-        exclude={"endpoints", "horizons_days", "comparison_models", "radscore", "models", "study_tables"}
+        exclude={"perturbed", "endpoints", "horizons_days", "comparison_models", "radscore", "models", "study_tables"}
     )
     with run.stage(f"fuse-{name}", settings=options, inputs=inputs, code=CODE) as stage:
         if stage.fresh:
@@ -198,6 +220,7 @@ def _one_response(
             lambda cohort: _blocks(cohort, settings),
             settings,
             subgroups=_subgroups(data),
+            sites=_sites(data),
             workers=workers,
             progress=progress,
         )

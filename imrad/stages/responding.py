@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -11,6 +11,7 @@ from imrad.exceptions import FeasibilityError
 from imrad.stages import proof
 from imrad.stages.blocks import CLINICAL, features
 from imrad.stages.outside import write_external_responses
+from imrad.stages.perturbing import perturbed_blocks
 from imrad.stages.prepare_tables import describe
 from imrad.stages.preparing import make_preparation
 from imrad.stages.results import write_results
@@ -21,13 +22,14 @@ if TYPE_CHECKING:
     from imrad.execution import Progress
     from imrad.run import Run, Stage
     from imrad.stages.fusion import FuseStageSettings
+    from imrad.survival import BinaryModel
 
-__all__ = ["fuse_response"]
+__all__ = ["fuse_response", "response_models"]
 
 TABLES = (
     *("models", "coefficients", "pairs", "operating", "indices", "calibration", "net_benefit", "folds"),
     *("reclassification", "univariable", "multivariable", "roc", "score_ks", "score_histogram", "subgroups"),
-    *("explanations", "funnel"),
+    *("explanations", "funnel", "robustness", "perturbed_risk"),
 )
 
 
@@ -40,6 +42,7 @@ def fuse_response(
     settings: FuseStageSettings,
     *,
     subgroups: pd.DataFrame | None,
+    sites: pd.Series[Any] | None,
     workers: int,
     progress: Progress | None,
 ) -> list[str]:
@@ -58,17 +61,19 @@ def fuse_response(
         Its resamples, response models and question.
     subgroups : DataFrame, optional
         Patients x categories.
+    sites : Series, optional
+        Site of each patient, each of which is left out once.
     workers, progress
         As for :func:`imrad.execution.map_tasks`.
     """
     from imrad.evaluation import CrossFitted
-    from imrad.survival import BinaryFusion, BinaryModel
+    from imrad.survival import BinaryFusion
 
     preparation = make_preparation(data, settings.prepare, "fuse", "classes", seed=run.config.seed)
     splits = proof.read_splits(run)
-    models = [BinaryModel(title, **how.parameters()) for title, how in settings.response_models.items()]
+    tables = blocks(data)
     fusion = BinaryFusion(
-        models or None,
+        response_models(settings, tables),
         n_bootstrap=settings.n_bootstrap,
         endpoint=name,
         seed=run.config.seed,
@@ -83,12 +88,14 @@ def fuse_response(
     try:
         result = fusion.run(
             outcome,
-            blocks(data),
+            tables,
             splits,
             phenotype,
             subgroups=subgroups,
             question=settings.response_question,
             sides=preparation.sides,
+            sites=sites,
+            perturbed=perturbed_blocks(run, data, settings.perturbed, blocks),
         )
     except FeasibilityError as error:
         stage.skip(str(error))
@@ -108,6 +115,20 @@ def fuse_response(
     proof.record(run, stage, result.ledger)
     write_results(run)
     return [f"{name}: {result.verdict['sentence']}", *write_external_responses(run, stage, data, name, result.final)]
+
+
+def response_models(settings: FuseStageSettings, tables: Mapping[str, pd.DataFrame]) -> list[BinaryModel]:
+    """Return the config's models; else the usual ones and those over its own blocks."""
+    from imrad.survival import BinaryModel
+    from imrad.survival.binary_models import DEFAULT_BINARY_MODELS
+    from imrad.survival.own_models import check_blocks, with_own_blocks
+
+    own = {name: len(tables[name].columns) if name in tables else 0 for name in settings.extra_blocks}
+    named = [BinaryModel(title, **how.parameters()) for title, how in settings.response_models.items()]
+    if named:
+        check_blocks(named, own)
+        return named
+    return with_own_blocks(list(DEFAULT_BINARY_MODELS), own)
 
 
 def _with_columns(pair: pd.DataFrame, data: AnnData, wanted: Sequence[str]) -> pd.DataFrame:

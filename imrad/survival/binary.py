@@ -26,16 +26,20 @@ from imrad.survival.fusion_core import (
     IMRAD,
     Task,
     aligned,
+    aligned_sites,
     distinct_names,
     merged_ledger,
     refuse_in_sample,
     runnable_models,
 )
+from imrad.survival.perturbations import aligned_perturbations
 from imrad.survival.prepared import check_prepared, prepared_model
 
 __all__ = ["BinaryFusion", "BinaryResult", "ExternalResult"]
 
 _BATCH = 20
+# Patients of the rarer class at a site that is left out, and at the others together.
+_SITE_CLASS, _REST_CLASS = 5, 10
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,11 @@ class BinaryResult:
         Probabilities by outcome: how far apart they lie, and their counts in bins (outer folds).
     subgroups : DataFrame
         model, subgroup, level, n, n_positive, auc, auc_low, auc_high, sensitivity, specificity, accuracy.
+    robustness : DataFrame
+        kind (``site left out``, ``perturbed features``), model, level, n, n_events, c (the AUC), low, high,
+        risk_sd, risk_icc (of the log odds), note.
+    perturbed_risk : DataFrame
+        patient, model, fold, n_perturbations, risk, risk_sd, risk_low, risk_high.
     explanations : DataFrame
         patient, model, feature, value, contribution, kind (linear: of the log odds; forest: of the votes).
     multivariable : DataFrame
@@ -122,6 +131,8 @@ class BinaryResult:
     score_ks: pd.DataFrame
     score_histogram: pd.DataFrame
     subgroups: pd.DataFrame
+    robustness: pd.DataFrame
+    perturbed_risk: pd.DataFrame
     explanations: pd.DataFrame
     multivariable: pd.DataFrame
     matched_pair: pd.DataFrame
@@ -255,6 +266,8 @@ class BinaryFusion:
         subgroups: pd.DataFrame | None = None,
         question: tuple[str, str] | None = None,
         sides: Mapping[str, Any] | None = None,
+        sites: pd.Series[Any] | None = None,
+        perturbed: Mapping[str, Mapping[str, pd.DataFrame]] | None = None,
     ) -> BinaryResult:
         """Fit and compare all models.
 
@@ -274,6 +287,10 @@ class BinaryFusion:
             Clinical+ImRad (else Clinical+Rad) and Clinical.
         sides : mapping of str to (Series or DataFrame), optional
             Side tables of the preparation, indexed by patient.
+        sites : Series, optional
+            Site of each patient, by patient: models without ImRad are also fitted without each site.
+        perturbed : mapping of str to (mapping of str to DataFrame), optional
+            For each perturbation of the images the blocks measured on it; nothing is fitted.
 
         Raises
         ------
@@ -309,6 +326,8 @@ class BinaryFusion:
             seed=self.seed,
             subgroups=None if subgroups is None else aligned(subgroups, patients),
             question=question,
+            sites=aligned_sites(sites, patients),
+            perturbed=aligned_perturbations(perturbed, tables, patients),
         )
         _require_feasible(data)
         tasks = self._tasks(data)
@@ -339,6 +358,8 @@ class BinaryFusion:
             for repeat in data.splits.repeats:
                 tasks += [Task("outer", model.name, fold.name) for fold in data.splits.outer(repeat)]
             tasks.append(Task("canary", model.name, next(iter(data.splits.outer(data.splits.repeats[0]))).name))
+            if IMRAD not in model.blocks:
+                tasks += [Task("site", model.name, site) for site in _judgeable(data)]
             # A forest is too dear to be grown a thousand times, and so are phenotypes.
             if IMRAD not in model.blocks and model.estimator != "forest":
                 for first in range(0, self.n_bootstrap, _BATCH):
@@ -360,7 +381,9 @@ class BinaryFusion:
                 "models": [repr(model) for model in data.models],
                 "endpoint": data.endpoint,
                 "seed": data.seed,
-                "version": 2,
+                "sites": list(data.sites),
+                "perturbed": {item.name: item.tables for item in data.perturbed},
+                "version": 3,
             }
         )
 
@@ -402,6 +425,17 @@ def _outcome(y: pd.Series[Any], patients: list[str]) -> tuple[BoolArray, BoolArr
     outcome = np.zeros(len(patients), dtype=bool)
     outcome[usable] = binary_outcome(column[usable].to_numpy())
     return outcome, usable
+
+
+def _judgeable(data: BinaryData) -> list[str]:
+    """Sites with enough patients of both classes to judge, and to do without."""
+    at, found = np.array(data.sites), []
+    for site in sorted(set(data.sites) - {""}):
+        inside, outside = data.outcome[data.usable & (at == site)], data.outcome[data.usable & (at != site)]
+        here, rest = (min(int(part.sum()), int((~part).sum())) for part in (inside, outside))
+        if here >= _SITE_CLASS and rest >= _REST_CLASS:
+            found.append(site)
+    return found
 
 
 def _require_feasible(data: BinaryData) -> None:

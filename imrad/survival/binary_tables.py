@@ -18,8 +18,9 @@ from imrad.evaluation.roc import auc
 from imrad.exceptions import FitError
 from imrad.survival import binary_views as views
 from imrad.survival.binary_tasks import GRID, INDICES, THRESHOLDS, BinaryData, _indices, observed_share
-from imrad.survival.fusion_core import IMRAD, Task
+from imrad.survival.fusion_core import IMRAD, FinishedFits
 from imrad.survival.nomogram import binary_nomogram
+from imrad.survival.perturbations import perturbed_patients
 from imrad.survival.univariable import univariable_table
 
 IntArray = np.ndarray[Any, np.dtype[np.intp]]
@@ -31,21 +32,10 @@ EVENTS_PER_CANDIDATE = 10
 
 
 @dataclass(frozen=True)
-class FinishedBinary:
+class FinishedBinary(FinishedFits):
     """All results of a binary fusion's tasks."""
 
     data: BinaryData
-    names: list[str]
-    results: dict[Task, dict[str, Any]]
-    skipped: dict[str, str]
-
-    def whole(self, name: str) -> dict[str, Any]:
-        """Return the fit on the whole cohort."""
-        return self.results[Task("all", name)]
-
-    def outer(self, name: str) -> list[tuple[str, dict[str, Any]]]:
-        """Return each outer fold's name and result."""
-        return [(task.fold, part) for task, part in self.results.items() if task.kind == "outer" and task.model == name]
 
     def resamples(self, name: str) -> dict[str, FloatArray]:
         """Return the bootstrap's metrics, resamples in order; empty where there were none."""
@@ -53,27 +43,6 @@ class FinishedBinary:
         if not parts or any("failed" in part for part in parts):
             return {}
         return {key: np.concatenate([part[key] for part in parts]) for key in parts[0] if key != "ledger"}
-
-    def failure(self, name: str) -> str:
-        """Return why a model has no result, or nothing."""
-        if name in self.skipped:
-            return self.skipped[name]
-        parts = [self.whole(name), *(part for _, part in self.outer(name))]
-        return next((str(part["failed"]) for part in parts if "failed" in part), "")
-
-    @property
-    def fitted(self) -> list[str]:
-        """Names of the models with results in every fold."""
-        return [name for name in self.names if not self.failure(name)]
-
-    def values(self, name: str, measure: str) -> FloatArray:
-        """Return a measure in each outer fold."""
-        return np.array([part[measure] for _, part in self.outer(name)], dtype=float)
-
-    @property
-    def test_share(self) -> float:
-        """Return n_test / n_train of the outer folds."""
-        return 1 / (len(self.data.folds(self.data.splits.repeats[0])) - 1)
 
     @property
     def question(self) -> tuple[str, str]:
@@ -112,6 +81,8 @@ def summarise_binary(done: FinishedBinary) -> dict[str, Any]:
         "score_ks": views.score_ks(done),
         "score_histogram": views.score_histogram(done),
         "subgroups": views.subgroups(done),
+        "robustness": views.robustness(done),
+        "perturbed_risk": perturbed_patients(done, "linear_predictor"),
         "explanations": views.explanations(done),
         "multivariable": views.multivariable(done, coefficients),
         "funnel": views.funnel(done),

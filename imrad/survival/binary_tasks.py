@@ -18,7 +18,7 @@ from imrad.evaluation.bootstrap import resample_indices
 from imrad.evaluation.calibration import calibration_indices, smooth_calibration
 from imrad.evaluation.net_benefit import net_benefit
 from imrad.evaluation.outcomes import BoolArray, FloatArray
-from imrad.evaluation.roc import auc, youden
+from imrad.evaluation.roc import auc, delong_interval, youden
 from imrad.exceptions import FitError
 from imrad.seeds import generator
 from imrad.survival.binary_design import Rows
@@ -26,6 +26,7 @@ from imrad.survival.binary_forest import FittedForest
 from imrad.survival.binary_models import BinaryModel, FittedBinaryModel, fit_binary_model
 from imrad.survival.fusion_core import IMRAD, FusionRows, Task, record_inputs
 from imrad.survival.penalty_choice import balanced_folds
+from imrad.survival.perturbations import perturbed_scores
 
 __all__ = [
     "GRID",
@@ -64,7 +65,7 @@ class BinaryData(FusionRows):
 
 def run_binary_task(data: BinaryData, task: Task) -> dict[str, Any]:
     """Run one task; a model that cannot be fitted comes back with its reason."""
-    runners = {"outer": _outer, "canary": _canary, "all": _whole, "bootstrap": _bootstrap}
+    runners = {"outer": _outer, "canary": _canary, "all": _whole, "bootstrap": _bootstrap, "site": _site}
     try:
         return runners[task.kind](data, task)
     except FitError as error:
@@ -88,7 +89,25 @@ def _outer(data: BinaryData, task: Task) -> dict[str, Any]:
         "state": content.digest(fitted.to_plain()),
         "ledger": ledger.to_plain(),
     }
+    if data.perturbed:
+        out["perturbed"] = perturbed_scores(data, model, fold, fitted.linear_predictor)
     return out | _described(fitted)
+
+
+def _site(data: BinaryData, task: Task) -> dict[str, Any]:
+    """Fit without a site, and judge there."""
+    model, ledger = data.model(task.model), Ledger(data.patients)
+    at = np.array(data.sites)
+    train = np.flatnonzero(data.usable & (at != task.fold))
+    test = np.flatnonzero(data.usable & (at == task.fold))
+    step = f"{data.endpoint}/{model.name}/without site {task.fold}"
+    (y,) = ledger.rows(train, data.outcome, stage="survival", step=step, fold="all")
+    label = balanced_folds(y, 5, data.seed, "survival/site", task.fold)
+    fitted = fit_binary_model(model, data.blocks(model, train), y, label)
+    seen = data.outcome[test]
+    c, low, high = delong_interval(seen, fitted.linear_predictor(data.blocks(model, test)))
+    found = {"c": c, "low": low, "high": high, "n": len(test), "n_events": int(seen.sum())}
+    return found | {"ledger": ledger.to_plain()}
 
 
 def _canary(data: BinaryData, task: Task) -> dict[str, Any]:

@@ -9,8 +9,9 @@ import pandas as pd
 
 from imrad.evaluation.operating import operating_point
 from imrad.evaluation.outcomes import BoolArray, FloatArray
-from imrad.evaluation.roc import delong_interval, roc_curve
+from imrad.evaluation.roc import auc, delong_interval, roc_curve
 from imrad.evaluation.two_group import ks_two_sample
+from imrad.survival.perturbations import perturbed_rows
 
 if TYPE_CHECKING:
     from imrad.survival.binary_tables import FinishedBinary
@@ -100,6 +101,18 @@ def multivariable(done: FinishedBinary, coefficients: pd.DataFrame) -> pd.DataFr
     columns = ["model", "feature", "cut", "coef", "or", "or_low", "or_high", "p", "inclusion", "note"]
     parts = [part for part in parts if len(part)]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+
+
+def robustness(done: FinishedBinary) -> pd.DataFrame:
+    """Return models without each site, and on perturbed features: AUC in the columns c, low and high."""
+
+    def area(at: Any, scores: Any) -> float:
+        y = done.data.outcome[at]
+        return float(auc(y, scores)) if y.any() and not y.all() else np.nan
+
+    rows = done.sites_left_out() + perturbed_rows(done, area, done.data.outcome, "linear_predictor")
+    columns = ["kind", "model", "level", "n", "n_events", "c", "low", "high", "risk_sd", "risk_icc", "note"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def subgroups(done: FinishedBinary) -> pd.DataFrame:

@@ -30,6 +30,7 @@ from imrad.survival.fusion_core import (
 from imrad.survival.fusion_tasks import FusionData, run_task
 from imrad.survival.models import DEFAULT_MODELS, BlockModel
 from imrad.survival.outcome import as_outcome, require_events
+from imrad.survival.perturbations import aligned_perturbations
 from imrad.survival.prepared import check_prepared, prepared_model
 
 __all__ = ["FusionResult", "SurvivalFusion"]
@@ -64,7 +65,9 @@ class FusionResult:
         Whether imaging adds to clinical variables: difference Clinical+ImRad minus Clinical in the
         outer folds' C and integrated Brier score, interval, p, n, events, folds, and a sentence.
     robustness : DataFrame
-        kind (``site left out``, ``cut``), model, level, n, n_events and what was found.
+        kind (``site left out``, ``perturbed features``, ``cut``), model, level, n, n_events and what was found.
+    perturbed_risk : DataFrame
+        patient, model, fold, n_perturbations, risk, risk_sd, risk_low, risk_high.
     subgroups : DataFrame
         C of the outer folds' risks within each category.
     signature, time_auc, time_roc, cut_groups, cut_curves : DataFrame
@@ -96,6 +99,7 @@ class FusionResult:
     ph: pd.DataFrame
     verdict: dict[str, Any]
     robustness: pd.DataFrame
+    perturbed_risk: pd.DataFrame
     subgroups: pd.DataFrame
     funnel: pd.DataFrame
     signature: pd.DataFrame
@@ -184,6 +188,7 @@ class SurvivalFusion:
         sites: pd.Series[Any] | None = None,
         subgroups: pd.DataFrame | None = None,
         sides: Mapping[str, Any] | None = None,
+        perturbed: Mapping[str, Mapping[str, pd.DataFrame]] | None = None,
     ) -> FusionResult:
         """Fit and compare all models.
 
@@ -203,6 +208,9 @@ class SurvivalFusion:
             Patients x categories, in which the outer folds' risks are judged apart.
         sides : mapping of str to (Series or DataFrame), optional
             Side tables that the preparation steps name, indexed by patient: sites, another reader.
+        perturbed : mapping of str to (mapping of str to DataFrame), optional
+            For each perturbation of the images the blocks measured on it, such as Rad and Volume: the outer
+            folds' models are applied to them, and nothing is fitted.
 
         Raises
         ------
@@ -239,6 +247,7 @@ class SurvivalFusion:
             grid=np.linspace(0, feasible, 101)[1:],
             seed=self.seed,
             study_tables=self.study_tables,
+            perturbed=aligned_perturbations(perturbed, tables, patients),
         )
         tasks = self._tasks(data)
         # Nothing names a user's own step for sure.
@@ -326,7 +335,8 @@ class SurvivalFusion:
                 "endpoint": data.endpoint,
                 "seed": data.seed,
                 "study_tables": data.study_tables,
-                "version": 3,
+                "perturbed": {item.name: item.tables for item in data.perturbed},
+                "version": 4,
             }
         )
 

@@ -10,12 +10,13 @@ import numpy as np
 import pandas as pd
 
 from imrad.evaluation import CrossFitted, Fold, Ledger, SplitTable
-from imrad.evaluation.outcomes import BoolArray
+from imrad.evaluation.outcomes import BoolArray, FloatArray
 from imrad.exceptions import CohortError, ConfigError, InSampleError
 from imrad.survival.columns import LARGEST
 
 __all__ = [
     "IMRAD",
+    "FinishedFits",
     "FusionRows",
     "Task",
     "aligned",
@@ -73,8 +74,12 @@ class FusionRows:
         Patients with a known outcome; the others are in no fit and in no score.
     tables : dict of str to DataFrame
         The blocks, except ImRad.
+    sites : tuple of str
+        Of each patient; empty where not known.
     subgroups : DataFrame or None
         Patients x categories.
+    perturbed : tuple of Perturbation
+        Blocks of perturbed images; in no fit.
     """
 
     endpoint: str
@@ -87,6 +92,7 @@ class FusionRows:
     seed: int
     sites: tuple[str, ...] = ()
     subgroups: pd.DataFrame | None = None
+    perturbed: tuple[Any, ...] = ()
 
     def model(self, name: str) -> Any:
         """Return a model by name."""
@@ -135,6 +141,69 @@ class FusionRows:
             # Each patient's score comes from the outer fit that had not seen it.
             tables[IMRAD] = pd.concat(scores).loc[rows].reset_index(drop=True)
         return rows, tables, np.asarray(outer[rows], dtype=np.intp)
+
+
+@dataclass(frozen=True)
+class FinishedFits:
+    """All results of a fusion's tasks.
+
+    Attributes
+    ----------
+    names : list of str
+        Every model asked for, in order.
+    results : dict of Task to dict
+    skipped : dict of str to str
+        Models not run, and why.
+    """
+
+    data: Any
+    names: list[str]
+    results: dict[Task, dict[str, Any]]
+    skipped: dict[str, str]
+
+    def whole(self, name: str) -> dict[str, Any]:
+        """Return the fit on the whole cohort."""
+        return self.results[Task("all", name)]
+
+    def outer(self, name: str) -> list[tuple[str, dict[str, Any]]]:
+        """Return fold names and results of the outer folds."""
+        return [(task.fold, part) for task, part in self.results.items() if task.kind == "outer" and task.model == name]
+
+    def failure(self, name: str) -> str:
+        """Return why a model has no result, or an empty string."""
+        if name in self.skipped:
+            return self.skipped[name]
+        parts = [self.whole(name), *(part for _, part in self.outer(name))]
+        return next((str(part["failed"]) for part in parts if "failed" in part), "")
+
+    @property
+    def fitted(self) -> list[str]:
+        """Names of the models with results in every fold."""
+        return [name for name in self.names if not self.failure(name)]
+
+    def values(self, name: str, measure: str) -> FloatArray:
+        """Return a measure in each outer fold."""
+        return np.array([part[measure] for _, part in self.outer(name)], dtype=float)
+
+    @property
+    def test_share(self) -> float:
+        """Return n_test / n_train of the outer folds."""
+        return 1 / (len(list(self.data.splits.outer(self.data.splits.repeats[0]))) - 1)
+
+    def sites_left_out(self) -> list[dict[str, Any]]:
+        """Return rows of the robustness table: each model without each site, tested on that site."""
+        rows: list[dict[str, Any]] = []
+        for task, part in self.results.items():
+            if task.kind == "site":
+                found = {key: part.get(key, np.nan) for key in ("n", "n_events", "c", "low", "high")}
+                site = {
+                    "kind": "site left out",
+                    "model": task.model,
+                    "level": task.fold,
+                    "note": part.get("failed", ""),
+                }
+                rows.append(site | found)
+        return rows
 
 
 def fold_scores(phenotype: CrossFitted | None, fold: Fold, patients: list[str]) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -16,8 +16,9 @@ from imrad.evaluation.outcomes import FloatArray
 from imrad.exceptions import FitError
 from imrad.survival import fusion_views, prepared, study_tables
 from imrad.survival.coxph import CoxPH
-from imrad.survival.fusion_core import IMRAD, Task
+from imrad.survival.fusion_core import IMRAD, FinishedFits
 from imrad.survival.fusion_tasks import FusionData
+from imrad.survival.perturbations import perturbed_patients
 
 __all__ = ["Finished", "summarise"]
 
@@ -27,56 +28,17 @@ REFERENCE, CANDIDATE, WITHOUT_PHENOTYPES = "Clinical", "Clinical+ImRad", "Clinic
 
 
 @dataclass(frozen=True)
-class Finished:
-    """All results of a fusion's tasks.
+class Finished(FinishedFits):
+    """All results of a survival fusion's tasks.
 
     Attributes
     ----------
-    names : list of str
-        Every model asked for, in order.
-    results : dict of Task to dict
-    skipped : dict of str to str
-        Models not run, and why.
     horizons : DataFrame
         Feasibility of each horizon.
     """
 
     data: FusionData
-    names: list[str]
-    results: dict[Task, dict[str, Any]]
-    skipped: dict[str, str]
     horizons: pd.DataFrame
-
-    def whole(self, name: str) -> dict[str, Any]:
-        """Return the fit on the whole cohort."""
-        return self.results[Task("all", name)]
-
-    def outer(self, name: str) -> list[tuple[str, dict[str, Any]]]:
-        """Return fold names and results of the outer folds."""
-        return [(task.fold, part) for task, part in self.results.items() if task.kind == "outer" and task.model == name]
-
-    def failure(self, name: str) -> str:
-        """Return why a model has no result, or an empty string."""
-        if name in self.skipped:
-            return self.skipped[name]
-        reasons = [part["failed"] for _, part in self.outer(name) if "failed" in part]
-        if "failed" in self.whole(name):
-            reasons.insert(0, self.whole(name)["failed"])
-        return reasons[0] if reasons else ""
-
-    @property
-    def fitted(self) -> list[str]:
-        """Names of the models with results in every fold."""
-        return [name for name in self.names if not self.failure(name)]
-
-    def values(self, name: str, measure: str) -> FloatArray:
-        """Return a measure in each outer fold."""
-        return np.array([part[measure] for _, part in self.outer(name)], dtype=float)
-
-    @property
-    def test_share(self) -> float:
-        """Return n_test / n_train of the outer folds."""
-        return 1 / (len(list(self.data.splits.outer(self.data.splits.repeats[0]))) - 1)
 
 
 def summarise(done: Finished) -> dict[str, Any]:
@@ -100,6 +62,7 @@ def summarise(done: Finished) -> dict[str, Any]:
         "ph": fusion_views.hazards_over_time(done),
         "verdict": _verdict(done),
         "robustness": fusion_views.robustness(done, risk),
+        "perturbed_risk": perturbed_patients(done, "risk"),
         "subgroups": fusion_views.subgroups(done, risk),
         "explanations": fusion_views.explanations(done),
         "funnel": prepared.funnel(done),

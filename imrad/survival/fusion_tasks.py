@@ -20,6 +20,7 @@ from imrad.survival.cutpoints import maximally_selected
 from imrad.survival.fusion_core import IMRAD, FusionRows, Task, record_inputs
 from imrad.survival.models import BlockModel, FittedBlockModel, fit_block_model
 from imrad.survival.penalty_choice import balanced_folds
+from imrad.survival.perturbations import perturbed_scores
 
 __all__ = ["FusionData", "run_task"]
 
@@ -80,6 +81,8 @@ def _outer(data: FusionData, task: Task) -> dict[str, Any]:
         "survival": fitted.survival(risk, horizons),
         "ledger": ledger.to_plain(),
     }
+    if data.perturbed:
+        out["perturbed"] = perturbed_scores(data, model, fold, fitted.risk)
     if data.study_tables:
         own = time_dependent_auc(*known, risk_train, horizons, train=known).auc if len(horizons) else horizons
         out |= {"auc_train": own, "high_selected": _above_best_cut(known, risk_train, risk)}

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from imrad.evaluation.calibration import calibration_cuts, calibration_groups
-from imrad.evaluation.discrimination import concordance
+from imrad.evaluation.discrimination import concordance, harrell_c
 from imrad.evaluation.kaplan_meier import log_rank
 from imrad.evaluation.net_benefit import decision_curve_survival
 from imrad.exceptions import FeasibilityError, FitError
@@ -16,6 +16,7 @@ from imrad.survival.cox_inference import proportional_hazards
 from imrad.survival.coxph import CoxPH
 from imrad.survival.cutpoints import maximally_selected
 from imrad.survival.groups import learn_cut
+from imrad.survival.perturbations import perturbed_rows
 
 if TYPE_CHECKING:
     from imrad.survival.fusion_tables import Finished
@@ -106,16 +107,15 @@ def hazards_over_time(done: Finished) -> pd.DataFrame:
 
 
 def robustness(done: Finished, risk: pd.DataFrame) -> pd.DataFrame:
-    """Return models without each site, and what other cut-points of the outer folds' risks would say.
+    """Return models without each site, on perturbed features, and at other cut-points of the outer folds' risks.
 
     A cut searched on these outcomes carries the p corrected for the search and is marked optimistic.
     """
-    rows: list[dict[str, Any]] = []
-    for task, part in done.results.items():
-        if task.kind == "site":
-            found = {key: part.get(key, np.nan) for key in ("n", "n_events", "c", "low", "high")}
-            site = {"kind": "site left out", "model": task.model, "level": task.fold, "note": part.get("failed", "")}
-            rows.append(site | found)
+
+    def c(at: Any, scores: Any) -> float:
+        return harrell_c(done.data.time[at], done.data.event[at], scores)
+
+    rows = done.sites_left_out() + perturbed_rows(done, c, done.data.event, "risk")
     for name in done.fitted:
         tested, number = _first_repeat(done, risk, name)
         score = tested["risk"].to_numpy(dtype=float)
@@ -136,8 +136,8 @@ def robustness(done: Finished, risk: pd.DataFrame) -> pd.DataFrame:
             continue
         note = "optimistic: the cut was chosen on these outcomes; p is corrected for the search"
         rows.append(base | {"level": "maximally selected", "p": best.p_lau92, "note": note})
-    columns = ["kind", "model", "level", "n", "n_events", "c", "low", "high", "chi2", "p", "note"]
-    return pd.DataFrame(rows, columns=columns)
+    columns = ["kind", "model", "level", "n", "n_events", "c", "low", "high", "chi2", "p"]
+    return pd.DataFrame(rows, columns=[*columns, "risk_sd", "risk_icc", "note"])
 
 
 def subgroups(done: Finished, risk: pd.DataFrame) -> pd.DataFrame:

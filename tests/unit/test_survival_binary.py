@@ -215,3 +215,22 @@ def test_univariable_table_is_the_single_tests():
     assert found.loc["leak", "p"] < 1e-8
     assert found.loc["gone", "n"] == 0
     assert found["q"].dropna().ge(found["p"].dropna()).all()
+
+
+def test_each_site_is_left_out_once(found):
+    y, blocks, splits, _ = found
+    sites = pd.Series(np.where(np.arange(len(y)) % 3 == 0, "A", "B"), index=y.index).mask(np.arange(len(y)) == 5)
+    result = BinaryFusion([MODELS[0], MODELS[1]], seed=1, n_bootstrap=0).run(y, blocks, splits, sites=sites)
+    rows = result.robustness.query("kind == 'site left out'").set_index(["model", "level"])
+    assert set(rows.index) == {(name, site) for name in ("Clinical", "Rad") for site in "AB"}
+    test, train = (sites == "A") & y.notna(), (sites != "A") & y.notna()
+    table = blocks["Clinical"].assign(male=lambda x: x["sex"] == "male", rank=lambda x: x["stage"].cat.codes)
+    x = table[["age_years", "male", "rank"]].astype(float).fillna(table.loc[train, "age_years"].median())
+    model = fit_logistic(y[train], x[train].to_numpy())
+    score = np.asarray(x[test].to_numpy() @ model.coef[1:])
+    assert rows.loc[("Clinical", "A"), "c"] == pytest.approx(float(auc(y[test], score)))
+    assert rows.loc[("Clinical", "A"), "n"] == test.sum()
+    few = pd.Series("A", index=y.index).mask(np.arange(len(y)) < 4, "C")
+    assert not (
+        BinaryFusion([MODELS[0]], n_bootstrap=0).run(y, blocks, splits, sites=few).robustness["c"].notna()
+    ).any()
