@@ -177,7 +177,7 @@ def test_views(result, cohort):
     assert set(result.net_benefit["model"]) == set(MODELS)
     assert set(result.curves["group"]) == {"low", "high"}
     assert result.groups.groupby("model")["n"].sum().eq(len(y)).all()
-    assert set(result.robustness["kind"]) == {"site left out", "cut"}
+    assert set(result.robustness["kind"]) == {"site left out", "perturbed features", "cut"}
     assert set(result.robustness.query("kind == 'site left out'")["level"]) == {"A", "B"}
     assert set(result.subgroups["level"]) == {"male", "female"}
     assert result.ph.groupby("model")["term"].last().eq("GLOBAL").all()
