@@ -70,8 +70,8 @@ def _perturbed(part: Section, table: pd.DataFrame, endpoint: str, measure: str, 
     rows = table[table["kind"] == PERTURBED].reset_index(drop=True)
     if not len(rows) or rows["level"].fillna("").eq("").all():
         part.missing(
-            "Perturbed features: no perturbed table was given. extract writes one with reading: {perturbations: 20}; "
-            "fuse: {perturbed: FILE} names your own.",
+            "Perturbed features: no perturbed table was given. extract writes one where its reading has perturbations; "
+            "fuse.perturbed names your own.",
             "扰动特征：未提供扰动特征表。",
         )
         return
