@@ -41,7 +41,9 @@ class SplitSettings(BaseModel):
     file: str | None = Field(default=None, description="Your own splits.csv instead of a draw.")
     outer: int = Field(default=5, ge=2, description="Outer folds.")
     inner: int = Field(default=5, ge=2, description="Inner folds within each outer training part.")
-    repeats: int = Field(default=1, ge=1, description="Repeats of the outer split.")
+    repeats: int = Field(
+        default=5, ge=1, description="Repeats of the nested cross-validation, each with other folds; 1 is quick."
+    )
     holdout: float = Field(
         default=0.0, ge=0.0, le=0.5, description="Share of patients set aside as an internal test set, in no fit."
     )

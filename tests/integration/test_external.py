@@ -20,7 +20,11 @@ FEATURES = {"n_features": 40}
 
 def config(external=None, **more):
     made = {"n_patients": 60, **FEATURES}
-    return Config(name="x", assemble={"synthetic": made, "external": external or {}, **more}, fuse={"n_bootstrap": 0})
+    return Config(
+        name="x",
+        assemble={"splits": {"repeats": 1}, "synthetic": made, "external": external or {}, **more},
+        fuse={"n_bootstrap": 0},
+    )
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ def test_from_images_to_report(tmp_path):
             "msi": str(paths["msi"]),
             "methods": ["estimate", "cibersort"],
         },
-        assemble={"clinical": str(paths["clinical"]), "endpoints": {"os": ""}},
+        assemble={"splits": {"repeats": 1}, "clinical": str(paths["clinical"]), "endpoints": {"os": ""}},
         phenotype={
             "targets": ["TMB"],
             "selectors": ["information_gain"],

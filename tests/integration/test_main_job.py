@@ -20,7 +20,8 @@ SMALL = {
     "name": "small",
     "seed": 5,
     "assemble": {
-        "synthetic": {"n_patients": 60, "n_features": 24, "n_targets": 2, "image_effect": 3.0, "survival_effect": 1.0}
+        "splits": {"repeats": 1},
+        "synthetic": {"n_patients": 60, "n_features": 24, "n_targets": 2, "image_effect": 3.0, "survival_effect": 1.0},
     },
     "phenotype": {
         "selectors": ["information_gain"],
@@ -231,7 +232,11 @@ def test_a_clinical_column_of_names_is_refused(done, tmp_path):
     data = anndata.read_h5ad(done / "runs/small/cohort.h5ad")
     data.obs["surgeon"] = [f"Dr {number}" for number in range(data.n_obs)]
     write_cohort(data, tmp_path / "named.h5ad")
-    config = {"name": "named", "assemble": {"cohort": "named.h5ad"}, "fuse": {"clinical": ["age_years", "surgeon"]}}
+    config = {
+        "name": "named",
+        "assemble": {"splits": {"repeats": 1}, "cohort": "named.h5ad"},
+        "fuse": {"clinical": ["age_years", "surgeon"]},
+    }
     (tmp_path / "named.yaml").write_text(yaml.safe_dump(config))
     result = imrad("run", "named.yaml", cwd=tmp_path)
     assert result.returncode == 1

@@ -18,7 +18,7 @@ FUSE = {"endpoints": ["response"], "n_bootstrap": 5, "clinical": ["age_years", "
 
 def settings(**fuse):
     standin = {"study": "nsclc-ici-response", "size": "small"}
-    return Config(name="ici", assemble={"standin": standin}, fuse=FUSE | fuse)
+    return Config(name="ici", assemble={"splits": {"repeats": 1}, "standin": standin}, fuse=FUSE | fuse)
 
 
 @pytest.fixture(scope="module")

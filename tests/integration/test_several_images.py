@@ -74,7 +74,7 @@ def ward(tmp_path_factory):
             "endpoints": {"os": "os_days,os_event"},
             "aggregation": "region",
             "delta": {"from": "pre", "to": "post", "kinds": ["absolute", "relative", "per_day"]},
-            "splits": {"outer": 2, "inner": 2},
+            "splits": {"outer": 2, "inner": 2, "repeats": 1},
         },
     }
     (root / "ward.yaml").write_text(yaml.safe_dump(config))

@@ -223,7 +223,7 @@ def test_what_a_config_may_say():
 def test_a_run_prepares_and_writes_what_each_step_did(tmp_path):
     config = Config(
         name="prepared",
-        assemble={"standin": {"study": "escc-pfs", "size": "small"}, "splits": {"outer": 3, "inner": 3}},
+        assemble={"standin": {"study": "escc-pfs", "size": "small"}, "splits": {"outer": 3, "inner": 3, "repeats": 1}},
         fuse={
             "endpoints": ["pfs"],
             "n_bootstrap": 0,

@@ -194,7 +194,7 @@ def test_the_indicator_of_a_missing_value_travels(tmp_path):
     write_cohort(values, tmp_path / "cohort.h5ad")
     config = Config(
         name="holes",
-        assemble={"cohort": str(tmp_path / "cohort.h5ad")},
+        assemble={"splits": {"repeats": 1}, "cohort": str(tmp_path / "cohort.h5ad")},
         fuse={
             **{"endpoints": ["os"], "n_bootstrap": 0, "clinical": ["age_years", "ldh"]},
             "missing": {"ldh": "indicator"},

@@ -30,7 +30,8 @@ SMALL = Config(
     name="small",
     seed=5,
     assemble={
-        "synthetic": {"n_patients": 60, "n_features": 24, "n_targets": 2, "image_effect": 3.0, "survival_effect": 1.0}
+        "splits": {"repeats": 1},
+        "synthetic": {"n_patients": 60, "n_features": 24, "n_targets": 2, "image_effect": 3.0, "survival_effect": 1.0},
     },
     phenotype={
         **{"selectors": ["information_gain"], "classifiers": ["naive_bayes", "logistic_regression"]},
@@ -408,7 +409,7 @@ def test_a_column_of_names_is_not_exported(trained):
 def test_models_of_a_response_travel(tmp_path):
     config = Config(
         name="response",
-        assemble={"standin": {"study": "nsclc-ici-response", "size": "small"}},
+        assemble={"splits": {"repeats": 1}, "standin": {"study": "nsclc-ici-response", "size": "small"}},
         fuse={"endpoints": ["response"], "n_bootstrap": 0},
     )
     run = stages.run_all(Run(tmp_path / "run", config, tmp_path))
@@ -458,7 +459,7 @@ def test_boosting_and_forests_travel(trained, tmp_path):
     config = Config(
         name="trees",
         seed=5,
-        assemble={"cohort": str(trained[0].folder / "cohort.h5ad")},
+        assemble={"splits": {"repeats": 1}, "cohort": str(trained[0].folder / "cohort.h5ad")},
         fuse={"endpoints": ["os"], "n_bootstrap": 0, "models": {"Trees": {"blocks": ["Rad"], "learner": "gbm"}}},
     )
     run = stages.run_all(Run(tmp_path / "run", config, tmp_path))

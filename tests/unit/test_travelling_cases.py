@@ -30,7 +30,11 @@ def travelled(tmp_path_factory):
         name="images",
         seed=5,
         extract={"cases": str(paths["cases"]), "settings": "settings.yaml", "reading": {"max_shift_mm": 2.0}},
-        assemble={"clinical": str(paths["clinical"]), "endpoints": {"os": "os_days,os_event"}},
+        assemble={
+            "splits": {"repeats": 1},
+            "clinical": str(paths["clinical"]),
+            "endpoints": {"os": "os_days,os_event"},
+        },
         fuse={"endpoints": ["os"], "n_bootstrap": 0},
     )
     run = stages.run_all(Run(folder / "run", config, folder))
@@ -111,7 +115,7 @@ def test_what_cannot_be_applied_is_refused_before_anything_is_measured(travelled
         apply(model, None, tmp_path / "out", cases=tmp_path / "none.csv")
     table = Config(
         name="table",
-        assemble={"synthetic": {"n_patients": 40, "n_features": 24, "n_targets": 1}},
+        assemble={"splits": {"repeats": 1}, "synthetic": {"n_patients": 40, "n_features": 24, "n_targets": 1}},
         fuse={"endpoints": ["os"], "n_bootstrap": 0},
     )
     export(stages.run_all(Run(tmp_path / "table", table, tmp_path)), tmp_path / "table.imrad")

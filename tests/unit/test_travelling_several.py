@@ -71,6 +71,7 @@ def ward(tmp_path_factory):
             "images": {"t2": {"intensity": "zscore", "within": "image"}, "dce": {"maps": ["peak_enhancement"]}},
         },
         "assemble": {
+            "splits": {"repeats": 1},
             "clinical": "own/sheet.csv",
             "immune": "own/immune.csv",
             "endpoints": {"os": "os_days,os_event", "response": "best"},
@@ -156,6 +157,7 @@ def test_vectors_that_came_as_a_table_travel_with_the_cohort(tmp_path, monkeypat
     config = Config(
         name="vectors",
         assemble={
+            "splits": {"repeats": 1},
             **{"radiomics": "vectors.csv", "clinical": "sheet.csv", "endpoints": {"pcr": "pathology"}},
             "aggregation": "region_and_mean",
         },

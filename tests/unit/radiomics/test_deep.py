@@ -391,7 +391,11 @@ def test_a_run_on_vectors_is_exported_and_applied_with_the_same_weights_only(wei
             **{"cases": str(paths["cases"]), "engine": "deep", "weights": str(weights)},
             "deep": {"heads": HEADS, "view": "centre", "maps": 16},
         },
-        assemble={"clinical": str(paths["clinical"]), "endpoints": {"os": "os_days,os_event"}},
+        assemble={
+            "splits": {"repeats": 1},
+            "clinical": str(paths["clinical"]),
+            "endpoints": {"os": "os_days,os_event"},
+        },
         fuse={"endpoints": ["os"], "n_bootstrap": 0},
     )
     run = stages.run_all(Run(tmp_path / "run", config, tmp_path))
