@@ -82,6 +82,10 @@ _STAGES = ["0", "I", "II", "III", "IV"]
 _ARABIC = {"1": "I", "2": "II", "3": "III", "4": "IV", "Ⅰ": "I", "Ⅱ": "II", "Ⅲ": "III", "Ⅳ": "IV"}
 _ARABIC |= {"IS": "0", "0IS": "0", "0A": "0"}
 _GRADES = {"low": "Low", "lowgrade": "Low", "high": "High", "highgrade": "High", "lg": "Low", "hg": "High"}
+_SERIAL = re.compile(r"\d{5}(\.\d*)?$")
+_SERIAL_START = pd.Timestamp("1899-12-30")
+SERIALS = (10_000.0, 73_051.0)
+"""Days of 1927 to 2099 as sheet programs count them."""
 _YEAR_LAST = re.compile(r"(\d{1,2})[-/.](\d{1,2})[-/.](\d{4})(?:[T ].*)?$")
 _YEAR_FIRST = re.compile(r"(\d{4})(?:[-/.年]\s?(\d{1,2})[-/.月]\s?(\d{1,2})日?|(\d{2})(\d{2}))(?:[T ].*)?$")
 
@@ -239,7 +243,8 @@ def to_dates(column: pd.Series[Any]) -> tuple[pd.Series[Any], pd.Series[bool]]:
 
     The year comes first: 2021-03-04, 2021/3/4, 2021.03.04, 20210304 or 2021年3月4日, with or without a
     time of day. 03/04/2021 is read differently on two sides of an ocean: a column of such dates is
-    read only if one of its two fields exceeds 12 somewhere and the other never does.
+    read only if one of its two fields exceeds 12 somewhere and the other never does. A number of five
+    digits is the day that a sheet program counts from 1899-12-30.
     """
     if column.dtype.kind == "M":
         return column, pd.Series(False, index=column.index)
@@ -253,6 +258,8 @@ def to_dates(column: pd.Series[Any]) -> tuple[pd.Series[Any], pd.Series[bool]]:
 
     def read(text: str) -> Any:
         first, last = _YEAR_FIRST.match(text), _YEAR_LAST.match(text)
+        if _SERIAL.match(text) and SERIALS[0] <= float(text) < SERIALS[1]:
+            return _SERIAL_START + pd.Timedelta(days=int(float(text)))
         try:
             if first:
                 return pd.Timestamp(int(first[1]), int(first[2] or first[4]), int(first[3] or first[5]))

@@ -25,7 +25,9 @@ def init(
     """Look at a hospital's folder, tell who has what, and write the config and cases.csv to edit."""
     from imrad.stages import starting as stage
 
-    for line in stage.start(folder, output):
+    with bars() as progress:
+        lines = stage.start(folder, output, progress=progress)
+    for line in lines:
         say(line)
 
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from imrad.exceptions import ImradError
+
+if TYPE_CHECKING:
+    from imrad.execution import Progress
 
 __all__ = ["Found", "Identities", "Volume", "name_volumes", "pair", "plain_name", "scan", "who_has_what"]
 
@@ -23,6 +26,12 @@ MASK = re.compile(
 IMAGE = re.compile(
     r"(?<![a-z])(images?|ct|mri?|pet|scan|dicom|nifti|venous|arterial)(?![a-z])|影像|图像|平扫|增强", re.IGNORECASE
 )
+READER = re.compile(
+    r"(?:readers?|rater|observer|医[师生])[\s_\-]*(?P<who>[A-Da-d1-4])(?![a-z0-9])"
+    r"|(?<![a-z0-9])(?P<end>[A-D]|R[1-4])$",
+    re.IGNORECASE,
+)
+FEWEST_READERS = 2
 
 
 @dataclass(frozen=True)
@@ -93,17 +102,29 @@ def plain_name(name: Any) -> str:
     return text.lstrip("0") or text
 
 
-def scan(root: Path) -> list[Volume]:
+def scan(root: Path, progress: Progress | None = None) -> list[Volume]:
     """Return every image and mask below a folder: volumes by their ending, DICOM by its tags."""
     found: list[Volume] = []
+    places: list[tuple[Path, list[str]]] = []
     for place, folders, files in os.walk(root):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        folder = Path(place)
+        places.append((Path(place), files))
+    done, total = 0, sum(len(files) for _, files in places)
+
+    def tick(count: int) -> None:
+        nonlocal done
+        done += count
+        if progress is not None:
+            progress("files looked at", min(done, total), total)
+
+    for folder, files in places:
+        before = done
         inside = sorted(folder / name for name in files if not name.startswith((".", "~$")))
         volumes = [path for path in inside if path.name.lower().endswith(VOLUMES)]
         found += [Volume(path) for path in volumes]
         aside = (*TABLES, *VOLUMES, ".gz", ".yaml", ".json", ".png", ".jpg", ".pdf", ".docx")
-        found += _dicom(folder, [path for path in inside if path.suffix.lower() not in aside])
+        found += _dicom(folder, [path for path in inside if path.suffix.lower() not in aside], tick)
+        tick(len(files) - (done - before))
     return sorted(found, key=lambda item: (item.path.relative_to(root).as_posix(), item.series))
 
 
@@ -112,7 +133,7 @@ def name_volumes(root: Path, volumes: Iterable[Volume], known: Identities) -> li
     return [_one(root, volume, known) for volume in volumes]
 
 
-def _dicom(folder: Path, files: list[Path]) -> Iterator[Volume]:
+def _dicom(folder: Path, files: list[Path], tick: Callable[[int], None]) -> Iterator[Volume]:
     """Return a folder's DICOM objects: each mask, and the images as one volume, or one a series."""
     from imrad.radiomics.dicom import is_dicom
 
@@ -121,7 +142,10 @@ def _dicom(folder: Path, files: list[Path]) -> Iterator[Volume]:
     looked = {path: _tags(path) for path in dict.fromkeys([*files[:3], files[len(files) // 2], files[-1]])}
     if len({tags["SeriesInstanceUID"] for tags in looked.values()}) > 1:
         # Several series in one folder: every header is read to tell them apart.
-        looked = {path: _tags(path) for path in files}
+        looked = {}
+        for path in files:
+            looked[path] = _tags(path)
+            tick(1)
     several = len({tags["SeriesInstanceUID"] for tags in looked.values() if not _is_mask(tags)}) > 1
     seen = set()
     for path, tags in looked.items():
@@ -165,7 +189,7 @@ def _one(root: Path, volume: Volume, known: Identities) -> Found:
 
 def pair(found: Iterable[Found]) -> tuple[pd.DataFrame, list[str]]:
     """Return a row for every image that has a mask, and what a person should look at."""
-    rows: list[tuple[str, str, str, str, str]] = []
+    rows: list[tuple[str, ...]] = []
     doubts = []
     images: dict[str, list[Found]] = {}
     masks: dict[str, list[Found]] = {}
@@ -175,17 +199,35 @@ def pair(found: Iterable[Found]) -> tuple[pd.DataFrame, list[str]]:
         own, drawn = images.get(patient, []), masks.get(patient, [])
         for number, image in enumerate(own, start=1):
             same = [item for item in drawn if item.stem == image.stem] or drawn
+            where = image.path if image.path != "." else "the images that lie in the folder itself"
             if not same:
-                doubts.append(f"{patient}: no mask for {image.path}")
+                doubts.append(f"{patient}: no mask for {where}")
                 continue
-            if len(same) > 1:
-                doubts.append(f"{patient}: {len(same)} masks for {image.path}; {same[0].path} was taken")
             case = patient if len(own) == 1 else f"{patient}_{number}"
-            rows.append((patient, case, image.path, same[0].path, image.series))
+            readers = _by_reader(same)
+            if len(same) > 1 and not readers:
+                doubts.append(f"{patient}: {len(same)} masks for {where}; {same[0].path} was taken")
+            if readers and not any(row[-1] for row in rows):
+                names = " and ".join(item.path for item in readers.values())
+                doubts.append(f"masks of several readers, told by their names, as {names}")
+            for reader, item in (readers or {"": same[0]}).items():
+                rows.append((patient, case, image.path, item.path, image.series, reader))
         if drawn and not own:
             doubts.append(f"{patient}: a mask and no image")
-    cases = pd.DataFrame(rows, columns=["patient", "case", "image", "mask", "series"])
-    return (cases if (cases["series"] != "").any() else cases.drop(columns="series")), doubts
+    cases = pd.DataFrame(rows, columns=["patient", "case", "image", "mask", "series", "reader"])
+    cases["reader"] = cases["reader"].replace("", "1") if (cases["reader"] != "").any() else ""
+    return cases.drop(columns=[name for name in ("series", "reader") if not (cases[name] != "").any()]), doubts
+
+
+def _by_reader(masks: list[Found]) -> dict[str, Found]:
+    """Return masks of one image by the reader in their names, numbered 1, 2; empty where that is not what they are."""
+    told = {}
+    for item in masks:
+        if match := READER.search(Path(item.path).name.split(".")[0]):
+            told[str(match["who"] or match["end"]).upper()] = item
+    if len(told) < len(masks) or len(masks) < FEWEST_READERS:
+        return {}
+    return {str(number): told[who] for number, who in enumerate(sorted(told), start=1)}
 
 
 def who_has_what(found: Iterable[Found], cases: pd.DataFrame, listed: list[str]) -> pd.DataFrame:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import yaml
@@ -16,6 +16,9 @@ from imrad.exceptions import ConfigError, InputError
 from imrad.stages.folder import Identities, name_volumes, pair, scan, who_has_what
 from imrad.stages.sheet_choice import LABORATORY, ClinicalSheet, find_endpoints, find_sheet
 
+if TYPE_CHECKING:
+    from imrad.execution import Progress
+
 __all__ = ["start"]
 
 TIDY = "clinical_tidy.csv"
@@ -23,7 +26,7 @@ WRITTEN = ("study.yaml", "cases.csv", "review.csv", "who_has_what.csv", TIDY)
 BINARY = {"response", "pcr"}
 
 
-def start(folder: str | Path, output: str | Path | None = None) -> list[str]:
+def start(folder: str | Path, output: str | Path | None = None, *, progress: Progress | None = None) -> list[str]:
     """Look at a folder and write study.yaml, cases.csv, review.csv and who_has_what.csv into it.
 
     Where the stages could not read the sheet as it is (several sheets, titles above the header, names of
@@ -35,6 +38,8 @@ def start(folder: str | Path, output: str | Path | None = None) -> list[str]:
         Images (DICOM folders or NIfTI, NRRD, MHA), masks, and a CSV or Excel sheet in UTF-8 or GBK.
     output : path-like, optional
         Where to write instead, for folders that must not be written to.
+    progress : callable, optional
+        Told how many of the folder's files were looked at.
 
     Returns
     -------
@@ -56,7 +61,7 @@ def start(folder: str | Path, output: str | Path | None = None) -> list[str]:
     if there:
         message = f"{out / there[0]} is there already; move it away to start again"
         raise ConfigError(message)
-    volumes = scan(root)
+    volumes = scan(root, progress)
     unnamed = name_volumes(root, volumes, Identities([]))
     sheet, unread = find_sheet(root, [item.patient for item in unnamed], WRITTEN)
     known = Identities(sheet.patients, sheet.names) if sheet is not None else Identities([])
@@ -90,7 +95,7 @@ def _write(
 ) -> None:
     tables = {"who_has_what.csv": who}
     if len(cases):
-        review = cases[["patient", "case"]].assign(verdict="", reason="")
+        review = cases[["patient", "case"]].drop_duplicates().assign(verdict="", reason="")
         tables |= {"cases.csv": cases, "review.csv": review}
     if sheet is not None and not sheet.as_it_is:
         tables[TIDY] = sheet.table
@@ -144,7 +149,7 @@ def _config(
     else:
         assemble["columns"] = {}
     assemble["endpoints"] = dict(endpoints)
-    if cases["patient"].duplicated().any():
+    if cases[[name for name in ("patient", "reader") if name in cases]].duplicated().any():
         assemble["aggregation"] = "mean"
     survival = sorted(set(endpoints) - BINARY)
     if survival and sheet is not None:

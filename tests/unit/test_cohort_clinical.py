@@ -123,3 +123,5 @@ def test_dates_with_the_year_last_are_read_only_where_the_column_tells_day_from_
     assert read("3/4/2021", "5/6/2021") == [None, None]
     assert read("13/1/2021", "1/13/2021") == [None, None]
     assert read("2021-01-02", "3/4/21", "tomorrow") == ["2021-01-02", None, None]
+    # Excel shows 43904 as 14 March 2020; a number of four digits is no day of a patient's.
+    assert read(43904.0, "43904.75", "2020-03-14", 1234) == ["2020-03-14", "2020-03-14", "2020-03-14", None]

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from imrad import stages
+from imrad.cohort import read_cohort
 from imrad.config import Config, load_config
 from imrad.datasets import make_cohort, write_images
 from imrad.exceptions import ConfigError, InputError
@@ -207,3 +208,65 @@ def test_the_indicator_of_a_missing_value_travels(tmp_path):
     total = exact[exact["model"] == "Clinical"].groupby("patient")["contribution"].sum()
     risk = pd.read_csv(tmp_path / "out/external/os/risk.csv").query("model == 'Clinical'").set_index("patient")["risk"]
     np.testing.assert_allclose(risk, total.reindex(risk.index), atol=1e-12)
+
+
+def test_an_odd_but_complete_folder_runs_as_it_was_written(tmp_path):
+    truth = make_cohort(24, n_features=24, n_targets=1, image_effect=2.0, survival_effect=1.0, seed=4)
+    made = tmp_path / "made"
+    write_images(truth, made, kinds=("dicom", "nifti"), shape=(8, 16, 16), seed=4, readers=2)
+    root = tmp_path / "医院 study 2021"
+    rows = []
+    start_day = pd.Timestamp("2020-03-14")
+    for number, patient in enumerate(truth.obs_names):
+        own = root / f"第{number % 3}批 batch" / patient
+        own.mkdir(parents=True)
+        source = made / "images" / patient
+        # Half of the images are DICOM, half NIfTI; the masks are NIfTI under the names that programs give them.
+        if number % 2:
+            (source / "ct").rename(own / "CT venous")
+        else:
+            (source / "ct.nii.gz").rename(own / f"{patient} ct.nii.gz")
+        ending = ("_seg", "-label")[number % 2]
+        (source / "mask.nii.gz").rename(own / f"{patient}{ending}_A.nii.gz")
+        (source / "mask_reader_2.nii.gz").rename(own / f"{patient}{ending}_B.nii.gz")
+        begin = start_day + pd.Timedelta(days=17 * number)
+        end = begin + pd.Timedelta(days=float(truth.obs["os_days"].iloc[number]))
+        died = bool(truth.obs["os_event"].iloc[number])
+        serial = (begin - pd.Timestamp("1899-12-30")).days
+        rows.append(
+            {
+                **{"住院号": patient, "年龄": truth.obs["age_years"].iloc[number], "性别": "男女"[number % 2]},
+                **{"诊断日期": serial, "死亡日期": end.strftime("%d.%m.%Y") if died else ""},
+                "末次随访日期": end.strftime("%d.%m.%Y") if number != 5 else "",
+                "LDH": "" if number % 7 == 3 else 200 + number,
+            }
+        )
+    (root / "随访.csv").write_bytes(pd.DataFrame(rows).to_csv(index=False).encode("gbk"))
+    told = []
+    lines = start(root, progress=lambda label, done, total: told.append((done, total)))
+    assert told[-1][0] == told[-1][1] > 24 * 4
+    assert lines[0] == "24 patients: 24 with an image, 24 with a mask, 24 in the sheet, 24 with all"
+    cases = pd.read_csv(root / "cases.csv", dtype=str)
+    assert len(cases) == 48
+    assert set(cases.groupby("patient")["reader"].agg("".join)) == {"12"}
+    assert all(path.split(".")[0].endswith("A") for path in cases.loc[cases["reader"] == "1", "mask"])
+    written = config_of(root)
+    assert written["assemble"]["endpoints"]["os"] == "诊断日期,死亡日期,末次随访日期"
+    assert "aggregation" not in written["assemble"]
+    config, base = load_config(root / "study.yaml")
+    # As it was written, but for the time that a thousand features of each tumour would take.
+    (tmp_path / "few.yaml").write_text("imageType: {Original: {}}\nfeatureClass: {shape: [], firstorder: [Mean]}\n")
+    changes = {
+        "extract": {**config.extract, "settings": str(tmp_path / "few.yaml")},
+        "fuse": {**config.fuse, "n_bootstrap": 0},
+        "report": None,
+    }
+    run = stages.run_all(Run(tmp_path / "run", config.model_copy(update=changes), base))
+    assert run.read("extract/failures.csv").empty
+    data = read_cohort(run.folder / "cohort.h5ad")
+    assert "reader_2" in data.obsm
+    known = data.obs["os_days"].dropna()
+    assert len(known) >= 23
+    expected = truth.obs["os_days"].astype(float).reindex(known.index).round()
+    np.testing.assert_allclose(known, expected, atol=1.0)
+    assert run.read("survival/os/models.csv").set_index("model").loc["Clinical", "status"] == "fitted"
