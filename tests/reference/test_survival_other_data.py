@@ -65,3 +65,9 @@ def test_concordance_with_weights_and_ties(name):
         found = concordance(*y, risk, time_weight=weight)
         assert [found.c, found.variance] == pytest.approx(case[f"c_{weight}"], rel=1e-8)
     assert harrell_c(*y, risk, weights=table["w"]) == pytest.approx(case["c_weighted"], rel=1e-10)
+    for weight in ("n", "n/G2"):
+        weighted = concordance(*y, risk, time_weight=weight, weights=table["w"])
+        within = concordance(*y, risk, time_weight=weight, strata=table["s"])
+        for found, key in ((weighted, "weighted"), (within, "strata")):
+            expected = case[f"{key}_{weight}"]
+            assert [found.c, found.variance, found.variance_null] == pytest.approx(expected, rel=1e-8)

@@ -28,6 +28,9 @@ one <- function(n, unit) {
   for (r in c("n", "n/G2", "S")) { k <- concordance(Surv(time, status) ~ lp, d, reverse = TRUE, timewt = r)
     out[[paste0("c_", r)]] <- c(k$concordance, k$var) }
   out$c_weighted <- unname(concordance(Surv(time, status) ~ lp, d, reverse = TRUE, weights = w)$concordance)
+  for (r in c("n", "n/G2")) {
+    k <- concordance(Surv(time, status) ~ lp, d, reverse = TRUE, timewt = r, weights = w); out[[paste0("weighted_", r)]] <- c(k$concordance, k$var, k$cvar)
+    k <- concordance(Surv(time, status) ~ lp + strata(s), d, reverse = TRUE, timewt = r); out[[paste0("strata_", r)]] <- c(k$concordance, k$var, sum(k$cvar)) }
   out
 }
 cases <- list(n37 = one(37, 3), n61 = one(61, 5), n83 = one(83, 40))
