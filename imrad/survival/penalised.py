@@ -202,8 +202,9 @@ def fit_path(
     # glmnet scales a numeric response to unit variance, which shrinks the ridge part of an elastic net by it.
     unit = 1.0
     if problem.family == GAUSSIAN:
-        centred = problem.target - np.average(problem.target, weights=problem.weight)
-        unit = max(float(np.sqrt(np.average(centred**2, weights=problem.weight))), 1e-300)
+        mean = np.average(problem.target, weights=problem.weight)
+        spread = float(np.sqrt(np.average((problem.target - mean) ** 2, weights=problem.weight)))
+        unit = spread if spread > 1e-12 * abs(float(mean)) else 1.0
     steps = np.sort(np.asarray(lambdas, dtype=float))[::-1].copy() if lambdas is not None else np.full(n_lambdas, ratio)
     if given:
         steps /= unit
