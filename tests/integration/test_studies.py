@@ -215,4 +215,6 @@ def test_mutations_changes_and_own_blocks_go_to_the_report(tmp_path):
     risk = run.read("survival/os/external_risk.csv")
     assert not set(risk["patient"]) & set(data.obs_names)
     assert risk["risk"].notna().all()
-    check_shown(run, "combat", "grid_heatmap", "models_forest_os", "centres_os")
+    check_shown(
+        run, "combat", "grid_heatmap", "models_forest_os", "centres_os", "centres_calibration_os", "centres_decision_os"
+    )

@@ -19,6 +19,9 @@ COLUMNS_OF_PANELS = 3
 SIZES = {1: (4.4, 3.5), 2: (5.8, 2.8), 3: (6.6, 2.35)}
 """Inches: the width of a drawing of so many panels side by side, and the height of a row of them."""
 
+YEAR = 365.25
+AGREE = "Groups of predicted survival against Kaplan-Meier; on the dotted line they agree."
+
 
 def add_centres(part: Section, tables: RunTables) -> None:
     """Add tables and curves of every endpoint that was judged in other centres or in a hold-out."""
@@ -165,3 +168,23 @@ def _survival(part: Section, tables: RunTables, endpoint: str) -> None:
     kept = _filled(columns, table)
     text = "The final models, fitted to all training patients, on patients who were in no fit."
     part.add(Shown(f"centres_{endpoint}", f"Other patients, {endpoint.upper()}.", table, kept, text))
+    # Of all the models the two that the verdict is about: a dozen lines in a panel tell nothing.
+    compared = {"Clinical", tables.fullest(table)}
+    for kind, axes, title, words, diagonal in (
+        (
+            *("calibration", ("predicted", "observed", "predicted survival", "observed survival")),
+            *(f"Calibration for {endpoint.upper()}, centre by centre.", AGREE, True),
+        ),
+        (
+            *("net_benefit", ("threshold", "net_benefit", "threshold probability", "net benefit")),
+            *(f"Decision curves for {endpoint.upper()}, centre by centre.", "Grey: all positive.", False),
+        ),
+    ):
+        found = tables.survival(endpoint, f"external_{kind}")
+        if found is None:
+            continue
+        found = found[found["model"].isin(compared)]
+        years = (found["horizon_days"].astype(float) / YEAR).round(1).map("{:g} y".format)
+        panels = found.assign(cohort=found["cohort"].astype(str) + ", " + years)
+        name = {"calibration": "centres_calibration", "net_benefit": "centres_decision"}[kind]
+        draw_panels(part, panels, axes, (f"{name}_{endpoint}", title, words), diagonal=diagonal)
