@@ -15,7 +15,27 @@ from imrad.survival.baseline import survival_at
 from imrad.survival.design import BlockCoding
 from imrad.survival.trees import TreeSum
 
-__all__ = ["FrozenModel"]
+__all__ = ["FrozenModel", "needed_tables"]
+
+
+def needed_tables(
+    model: str, needed: Mapping[str, list[str]], tables: Mapping[str, pd.DataFrame]
+) -> dict[str, pd.DataFrame]:
+    """Return a table for every block of a frozen model, without columns where it needs none.
+
+    Raises
+    ------
+    BundleError
+        If a needed column is absent.
+    """
+    absent = [
+        name for block, names in needed.items() for name in names if name not in tables.get(block, pd.DataFrame())
+    ]
+    if absent:
+        message = f"the model {model} needs columns that are missing: {', '.join(absent[:5])}"
+        raise BundleError(message)
+    n_patients = max(len(table) for table in tables.values())
+    return {block: tables[block] if block in tables else pd.DataFrame(index=range(n_patients)) for block in needed}
 
 
 class FrozenModel:
@@ -111,20 +131,10 @@ class FrozenModel:
         BundleError
             If a column that has a part in the risk is absent.
         """
-        absent = [
-            name
-            for block in self.blocks
-            for name in self.needed[block]
-            if name not in tables.get(block, pd.DataFrame())
-        ]
-        if absent:
-            message = f"the model {self.name} needs columns that are missing: {', '.join(absent[:5])}"
-            raise BundleError(message)
-        n_patients = max(len(table) for table in tables.values())
+        given = needed_tables(self.name, self.needed, tables)
         parts = []
         for block in self.blocks:
-            coding = self._codings[block]
-            table = tables[block] if block in tables else pd.DataFrame(index=range(n_patients))
+            coding, table = self._codings[block], given[block]
             if block in self._prepare:
                 table = self._prepared(block, table, sides)
             whole = table.reindex(columns=[column.name for column in coding.columns])

@@ -15,6 +15,7 @@ from imrad.evaluation.outcomes import FloatArray
 from imrad.exceptions import BundleError, FitError
 from imrad.survival.binary_design import Design
 from imrad.survival.binary_forest import FittedForest
+from imrad.survival.frozen import needed_tables
 
 __all__ = ["FrozenBinary"]
 
@@ -82,20 +83,10 @@ class FrozenBinary:
         BundleError
             If a column that has a part in the probability is absent.
         """
-        absent = [
-            name
-            for block in self.blocks
-            for name in self.needed[block]
-            if name not in tables.get(block, pd.DataFrame())
-        ]
-        if absent:
-            message = f"the model {self.name} needs columns that are missing: {', '.join(absent[:5])}"
-            raise BundleError(message)
-        n_patients = max(len(table) for table in tables.values())
-        whole = {}
-        for block in self.blocks:
-            table = tables[block] if block in tables else pd.DataFrame(index=range(n_patients))
-            whole[block] = table.reindex(columns=[name for name, _ in self.columns(block)])
+        given = needed_tables(self.name, self.needed, tables)
+        whole = {
+            block: table.reindex(columns=[name for name, _ in self.columns(block)]) for block, table in given.items()
+        }
         try:
             return self._linear.with_sides(sides or {}).value(whole)
         except FitError as error:

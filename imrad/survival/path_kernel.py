@@ -11,249 +11,13 @@ from __future__ import annotations
 import numpy as np
 
 from imrad.compiled import compiled
+from imrad.survival.path_likelihood import likelihood, objective
+from imrad.survival.path_steps import enter, metric, quadratic
 
 __all__ = ["solve_path"]
 
 # Newton steps at one penalty; seven are usual, and separated columns would take them without end.
 _MOST_STEPS = 120
-# A step of so many standard deviations' worth is no step but a model without a minimum.
-_FARTHEST = 1e6
-
-
-@compiled(error_model="numpy")
-def _likelihood(  # type: ignore[no-untyped-def] # noqa: C901 # pragma: no cover
-    family, eta, target, weight, first, deaths, passed, residual, curvature, expo, risk
-):
-    """Fill gradient and diagonal curvature in the linear predictor; return the log likelihood."""
-    n = len(eta)
-    value = 0.0
-    if family == 0:
-        for i in range(n):
-            gap = target[i] - eta[i]
-            residual[i] = weight[i] * gap
-            curvature[i] = weight[i]
-            value -= 0.5 * weight[i] * gap * gap
-        return value
-    if family == 1:
-        for i in range(n):
-            e = eta[i]
-            if e > 0:
-                t = np.exp(-e)
-                q = 1.0 / (1.0 + t)
-                value -= weight[i] * (np.log1p(t) + (1.0 - target[i]) * e)
-            else:
-                t = np.exp(e)
-                q = t / (1.0 + t)
-                value -= weight[i] * (np.log1p(t) - target[i] * e)
-            residual[i] = weight[i] * (target[i] - q)
-            curvature[i] = weight[i] * q * (1.0 - q)
-        return value
-    top = eta[0]
-    for i in range(n):
-        if eta[i] > top:
-            top = eta[i]
-    n_times = len(first)
-    total = 0.0
-    row = n
-    for k in range(n_times - 1, -1, -1):
-        while row > first[k]:
-            row -= 1
-            expo[row] = weight[row] * np.exp(eta[row] - top)
-            total += expo[row]
-        risk[k] = total
-    while row > 0:
-        row -= 1
-        expo[row] = weight[row] * np.exp(eta[row] - top)
-    for k in range(n_times):
-        if risk[k] <= 0.0:
-            # Predictors so far apart that a whole risk set vanishes beside the largest: no step goes there.
-            return -np.inf
-        value -= deaths[k] * (np.log(risk[k]) + top)
-    hazard = 0.0
-    done = 0
-    for i in range(n):
-        while done < passed[i]:
-            hazard += deaths[done] / risk[done]
-            done += 1
-        curvature[i] = expo[i] * hazard
-        residual[i] = weight[i] * target[i] - curvature[i]
-        if target[i] > 0:
-            value += weight[i] * eta[i]
-    return value
-
-
-@compiled(error_model="numpy")
-def _risk_means(column, expo, risk, first, deaths, n, out):  # type: ignore[no-untyped-def] # pragma: no cover
-    """Fill sqrt(deaths) times the weighted mean of a column over each risk set."""
-    row = len(column)
-    total = 0.0
-    for k in range(len(first) - 1, -1, -1):
-        while row > first[k]:
-            row -= 1
-            total += expo[row] * column[row]
-        out[k] = np.sqrt(deaths[k] / n) * total / risk[k]
-
-
-@compiled(error_model="numpy")
-def _objective(value, beta, members, m, factor, lam, l1_ratio, n):  # type: ignore[no-untyped-def] # pragma: no cover
-    penalty = 0.0
-    for a in range(m):
-        b = beta[members[a]]
-        penalty += factor[members[a]] * (l1_ratio * abs(b) + 0.5 * (1.0 - l1_ratio) * b * b)
-    return -value / n + lam * penalty
-
-
-@compiled(error_model="numpy")
-def _metric(begin, m, members, X, block, single, means, hessian, curvature, expo, risk, first, deaths):  # type: ignore[no-untyped-def] # pragma: no cover
-    """Fill rows `begin` to `m` of the Hessian of the columns in play.
-
-    It is kept in single precision: it only sets the metric of a step, never where the steps end.
-    """
-    n = X.shape[1]
-    for a in range(begin, m):
-        column = X[members[a]]
-        for i in range(n):
-            block[a, i] = column[i]
-            single[a, i] = column[i]
-    root = np.empty(n, dtype=np.float32)
-    for i in range(n):
-        root[i] = curvature[i] / n
-    weighted = single[begin:m] * root
-    part = np.dot(weighted, single[:m].T)
-    if len(first) > 0:
-        for a in range(begin, m):
-            _risk_means(block[a], expo, risk, first, deaths, n, means[a])
-        part -= np.dot(means[begin:m], means[:m].T)
-    for a in range(begin, m):
-        for c in range(m):
-            hessian[a, c] = part[a - begin, c]
-            hessian[c, a] = part[a - begin, c]
-    for a in range(begin, m):
-        # Rounding must not leave a flat or a falling direction.
-        hessian[a, a] += np.float32(1e-6) * abs(hessian[a, a]) + np.float32(1e-12)
-
-
-@compiled(error_model="numpy")
-def _quadratic(hessian, slope, current, step, m, l1, l2, tol):  # type: ignore[no-untyped-def] # noqa: C901 # pragma: no cover
-    """Minimise slope'd + d'Hd/2 + penalty(current + d) over d by coordinate descent; fill `step`.
-
-    Returns whether there is a minimum: in single precision a nearly singular Hessian may fall somewhere.
-    """
-    for a in range(m):
-        step[a] = 0.0
-    everyone = True
-    for sweep in range(600):
-        largest = 0.0
-        for a in range(m):
-            b = current[a] + step[a]
-            if not everyone and b == 0.0:
-                continue
-            h = np.float64(hessian[a, a])
-            pull = h * b - slope[a]
-            if pull > l1[a]:
-                new = (pull - l1[a]) / (h + l2[a])
-            elif pull < -l1[a]:
-                new = (pull + l1[a]) / (h + l2[a])
-            else:
-                new = 0.0
-            change = new - b
-            if change != 0.0:
-                step[a] += change
-                row = hessian[a]
-                for c in range(m):
-                    slope[c] += row[c] * change
-                if abs(change) > largest:
-                    largest = abs(change)
-        if not largest < _FARTHEST:
-            return False
-        if largest < tol:
-            if everyone:
-                return True
-            everyone = True
-        else:
-            everyone = sweep % 10 == 9
-            if sweep % (20 + m // 8) == 19 + m // 8:
-                _jump(hessian, slope, current, step, m, l1, l2)
-    return True
-
-
-@compiled(error_model="numpy")
-def _jump(hessian, slope, current, step, m, l1, l2):  # type: ignore[no-untyped-def] # noqa: C901 # pragma: no cover
-    """Solve for the columns that are not zero; one that would change sign is set to zero first.
-
-    Coordinate descent creeps where columns are nearly collinear; this step does not.
-    """
-    support = np.empty(m, dtype=np.int64)
-    for _ in range(m):
-        k = 0
-        for a in range(m):
-            if current[a] + step[a] != 0.0:
-                support[k] = a
-                k += 1
-        if k == 0:
-            return
-        system = np.empty((k, k))
-        wanted = np.empty(k)
-        for a in range(k):
-            i = support[a]
-            b = current[i] + step[i]
-            wanted[a] = -(slope[i] + l1[i] * np.sign(b) + l2[i] * b)
-            for c in range(k):
-                system[a, c] = hessian[i, support[c]]
-            system[a, a] += l2[i]
-        move = np.linalg.solve(system, wanted)
-        size = 1.0
-        stopper = -1
-        for a in range(k):
-            i = support[a]
-            b = current[i] + step[i]
-            if l1[i] > 0.0 and b * (b + move[a]) < 0.0 and -b / move[a] < size:
-                size = -b / move[a]
-                stopper = a
-        for a in range(k):
-            i = support[a]
-            change = size * move[a]
-            if a == stopper:
-                change = -(current[i] + step[i])
-                step[i] = -current[i]
-            else:
-                step[i] += change
-            row = hessian[i]
-            for c in range(m):
-                slope[c] += row[c] * change
-        if stopper < 0:
-            return
-
-
-@compiled(error_model="numpy")
-def _enter(X, residual, gradient, reference, known, bound, inside, usable, members, m):  # type: ignore[no-untyped-def] # pragma: no cover
-    """Add the columns whose gradient exceeds the penalty; return how many are in play then.
-
-    A column of unit variance cannot have changed its gradient by more than the residuals' root mean
-    square change, so only columns within that reach of the bound are looked at.
-    """
-    p, n = X.shape
-    reach = 0.0
-    doubtful = 0
-    if known:
-        for i in range(n):
-            reach += (residual[i] - reference[i]) ** 2
-        reach = np.sqrt(reach / n)
-        for j in range(p):
-            if not inside[j] and usable[j] and abs(gradient[j]) + reach > bound[j]:
-                doubtful += 1
-    if not known or doubtful > p // 3:
-        gradient[:] = np.dot(X, residual) / n
-        reference[:] = residual
-        reach = 0.0
-    for j in range(p):
-        if not inside[j] and usable[j] and abs(gradient[j]) + reach > bound[j]:
-            slope = gradient[j] if reach == 0.0 else np.dot(X[j], residual) / n
-            if abs(slope) > bound[j] * (1 + 1e-7):
-                members[m] = j
-                inside[j] = True
-                m += 1
-    return m
 
 
 @compiled(error_model="numpy")
@@ -315,7 +79,7 @@ def solve_path(  # type: ignore[no-untyped-def] # noqa: C901 # pragma: no cover
         start = mean if family == 0 else np.log(mean / (1.0 - mean))
         beta[p - 1] = start
         eta[:] = start
-    null = _likelihood(family, eta, target, weight, first, deaths, passed, residual, curvature, expo, risk)
+    null = likelihood(family, eta, target, weight, first, deaths, passed, residual, curvature, expo, risk)
     value = null
     for j in range(p):
         if factor[j] == 0.0 and usable[j]:
@@ -340,7 +104,7 @@ def solve_path(  # type: ignore[no-untyped-def] # noqa: C901 # pragma: no cover
         for j in range(p):
             bound[j] = lam * l1_ratio * factor[j]
         if not frozen:
-            m = _enter(X, residual, gradient, reference, known, bound, inside, usable, members, m)
+            m = enter(X, residual, gradient, reference, known, bound, inside, usable, members, m)
             known = True
         refresh = fresh == 0
         previous = np.inf
@@ -369,7 +133,7 @@ def solve_path(  # type: ignore[no-untyped-def] # noqa: C901 # pragma: no cover
                 fresh = 0
             new_metric = refresh
             if fresh < m:
-                _metric(
+                metric(
                     fresh,
                     m,
                     members,
@@ -395,13 +159,11 @@ def solve_path(  # type: ignore[no-untyped-def] # noqa: C901 # pragma: no cover
                 current[a] = beta[j]
                 l1[a] = bound[j]
                 l2[a] = lam * (1.0 - l1_ratio) * factor[j]
-            objective = _objective(value, beta, members, m, factor, lam, l1_ratio, n)
+            goal = objective(value, beta, members, m, factor, lam, l1_ratio, n)
             lift = np.float32(1e-5)
             for _ in range(8):
                 slope = -np.dot(block[:m], residual) / n
-                if _quadratic(
-                    hessian, slope, current, step, m, l1, l2, max(0.2 * tol, min(0.01 * previous, 1e3 * tol))
-                ):
+                if quadratic(hessian, slope, current, step, m, l1, l2, max(0.2 * tol, min(0.01 * previous, 1e3 * tol))):
                     break
                 # A heavier metric has no falling direction; the steps are shorter and end at the same place.
                 lift *= np.float32(10.0)
@@ -419,18 +181,18 @@ def solve_path(  # type: ignore[no-untyped-def] # noqa: C901 # pragma: no cover
                         trial_eta[i] = eta[i] + size * change[i]
                     for a in range(m):
                         beta[members[a]] = current[a] + size * step[a]
-                    trial = _likelihood(
+                    trial = likelihood(
                         family, trial_eta, target, weight, first, deaths, passed, residual, curvature, expo, risk
                     )
-                    reached = _objective(trial, beta, members, m, factor, lam, l1_ratio, n)
-                    if reached <= objective + 1e-12 * (1.0 + abs(objective)):
+                    reached = objective(trial, beta, members, m, factor, lam, l1_ratio, n)
+                    if reached <= goal + 1e-12 * (1.0 + abs(goal)):
                         accepted = True
                         break
                     size *= 0.5
                 if not accepted:
                     for a in range(m):
                         beta[members[a]] = current[a]
-                    value = _likelihood(
+                    value = likelihood(
                         family, eta, target, weight, first, deaths, passed, residual, curvature, expo, risk
                     )
                     if new_metric:
@@ -452,7 +214,7 @@ def solve_path(  # type: ignore[no-untyped-def] # noqa: C901 # pragma: no cover
                         settled = True
                         break
                 else:
-                    entered = _enter(X, residual, gradient, reference, known, bound, inside, usable, members, m)
+                    entered = enter(X, residual, gradient, reference, known, bound, inside, usable, members, m)
                     if entered == m and largest < tol:
                         settled = True
                         break
