@@ -21,8 +21,9 @@ from imrad.radiomics.geometry import GeometryLimits, Grid, Mask, bounding_box
 from imrad.radiomics.image_settings import ImageSettings
 from imrad.radiomics.images import MAX_VOXELS, OpenImage, open_image
 from imrad.radiomics.intensity import scaled
-from imrad.radiomics.perturb import KINDS, Kind, Perturber, draw_perturbations, shuffle_voxels
+from imrad.radiomics.perturb import KINDS, Kind, draw_perturbations, shuffle_voxels
 from imrad.radiomics.quality import inspect_case, thumbnail
+from imrad.radiomics.region_features import Engine, perturbed_features, region_features
 from imrad.radiomics.regions import Region, open_region, read_region
 from imrad.radiomics.roi import in_order
 from imrad.radiomics.settings import RadiomicsSettings
@@ -30,7 +31,6 @@ from imrad.seeds import child_seed
 
 __all__ = ["Engine", "ReadingSettings", "estimate_memory_mb", "extract_case", "open_case"]
 
-Engine = Literal["imrad", "pyradiomics"]
 # Slices beyond the region's reach that growth, shift and interpolation of perturbed images may look at.
 PERTURBED_REACH = 12
 
@@ -155,7 +155,7 @@ def _extract(
     if reading.shuffle_voxels:
         seed = child_seed(reading.seed, "shuffled voxels", item.get("patient", ""), item["case"])
         slab = shuffle_voxels(slab, region.mask[first:last], seed)
-    rows = _features(slab, masks, settings, engine)
+    rows = region_features(slab, masks, settings, engine)
     look = partial(_inspect, values, grid=Grid.of(slab), modality=image.modality, settings=settings)
     quality = [look(mask) for mask in masks]
     if region.each and reading.aggregation != "none":
@@ -186,38 +186,16 @@ def _extract(
     }
     if reading.perturbations:
         seed = child_seed(reading.seed, "perturbations", item.get("patient", ""), item["case"])
-        result["repeats"] = _perturbed(slab, region.mask[first:last], settings, reading, engine, seed, result["names"])
+        changes = draw_perturbations(reading.perturbations, seed, reading.perturbed)
+        pad = _reach_voxels(settings) or max(slab.GetSize())
+        result["repeats"] = perturbed_features(
+            slab, region.mask[first:last], settings, changes, result["names"], pad=pad, engine=engine
+        )
     if reading.thumbnails:
         seen = region.mask[first:last]
         grey, outline = thumbnail(values, seen, Grid.of(slab), modality=image.modality, size=reading.thumbnails)
         result["thumbnail"] = [grey, outline]
     return result
-
-
-def _perturbed(
-    slab: sitk.Image,
-    mask: Mask,
-    settings: RadiomicsSettings,
-    reading: ReadingSettings,
-    engine: Engine,
-    seed: int,
-    names: list[str],
-) -> NDArray[np.float64]:
-    """Return the features of each perturbation, NaN where one leaves no usable region."""
-    spacing = settings.resampledPixelSpacing
-    # A perturbed image is sampled once, where the features want it, rather than twice.
-    plain = settings if spacing is None else settings.model_copy(update={"resampledPixelSpacing": None})
-    perturber = Perturber(slab, mask, spacing_mm=spacing, pad=_reach_voxels(settings) or max(slab.GetSize()))
-    changes = draw_perturbations(reading.perturbations, seed, reading.perturbed)
-    table = np.full((len(changes), len(names)), np.nan)
-    for row, change in zip(table, changes, strict=True):
-        try:
-            image, moved = perturber(change)
-            found = _features(image, [sitk.GetArrayViewFromImage(moved)], plain, engine)[0]
-        except RegionError:
-            continue
-        row[:] = [found[name] for name in names]
-    return table
 
 
 def _inspect(
@@ -347,32 +325,6 @@ def _refuse_non_finite(values: NDArray[Any], mask: Mask) -> None:
     if odd:
         message = f"{odd} of {np.count_nonzero(mask)} voxels of the region are not finite; repair the image"
         raise ImageError(message)
-
-
-def _features(
-    image: sitk.Image, masks: list[Mask], settings: RadiomicsSettings, engine: Engine
-) -> list[dict[str, float]]:
-    """Return the features of each region of one image."""
-    if engine == "pyradiomics":
-        from imrad.radiomics import extract_pyradiomics
-
-        grid = Grid.of(image)
-        return [
-            {str(name): float(value) for name, value in found.items()}
-            for found in (extract_pyradiomics(image, grid.image(m.astype(np.uint8)), settings, label=1) for m in masks)
-        ]
-    from imrad.radiomics.engine import PreparedImage
-
-    prepared = PreparedImage(
-        sitk.GetArrayViewFromImage(image),
-        image.GetSpacing(),
-        settings,
-        origin=image.GetOrigin(),
-        direction=image.GetDirection(),
-    )
-    if len(masks) > 1:
-        prepared.reserve(np.logical_or.reduce(masks), label=1)
-    return [prepared.extract(mask, label=1) for mask in masks]
 
 
 def _aggregate(rows: list[dict[str, float]], sizes: list[int], how: str) -> dict[str, float]:

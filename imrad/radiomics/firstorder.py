@@ -75,7 +75,7 @@ def order_statistics(values: Any, ranks: Any) -> Any:
     """Return the values that would stand at these ranks if they were sorted: only their surroundings are."""
     low = values.min()
     width = values.max() - low
-    # Dealt into buckets of equal width, which keep the order; a bucket is sorted where a rank falls into it.
+    # Buckets of equal width keep the order; only those into which a rank falls are gathered and sorted.
     scale = BUCKETS / width if width > 0.0 else np.inf
     if not (np.isfinite(width) and np.isfinite(scale)):
         return np.sort(values)[ranks]
@@ -86,16 +86,36 @@ def order_statistics(values: Any, ranks: Any) -> Any:
         ends[bucket[n] + 1] += 1
     for b in range(BUCKETS):
         ends[b + 1] += ends[b]
-    free = ends[:BUCKETS].copy()
-    dealt = np.empty_like(values)
+    wanted = np.zeros(BUCKETS, np.uint8)
+    for k in range(ranks.size):
+        wanted[np.searchsorted(ends, ranks[k], "right") - 1] = 1
+    near = np.empty_like(values)
+    home = np.empty(values.size, np.int32)
+    kept = np.uintp(0)
     for n in range(values.size):
-        dealt[free[bucket[n]]] = values[n]
-        free[bucket[n]] += 1
+        near[kept], home[kept] = values[n], bucket[n]
+        kept += np.uintp(wanted[bucket[n]])
     found = np.empty(ranks.size)
+    last = -1
+    members = near[:0]
     for k in range(ranks.size):
         b = np.searchsorted(ends, ranks[k], "right") - 1
-        found[k] = np.sort(dealt[ends[b] : ends[b + 1]])[ranks[k] - ends[b]]
+        if b != last:
+            members = np.sort(near[:kept][home[:kept] == b])
+            last = b
+        found[k] = members[ranks[k] - ends[b]]
     return found
+
+
+@jit
+def _between(values: Any, low: float, high: float) -> Any:
+    """Return the values from `low` to `high`, in their order."""
+    found = np.empty_like(values)
+    kept = np.uintp(0)
+    for n in range(values.size):
+        found[kept] = values[n]
+        kept += np.uintp((values[n] >= low) & (values[n] <= high))
+    return found[:kept]
 
 
 def percentiles(values: npt.NDArray[np.float64], wanted: tuple[int, ...]) -> list[float]:
@@ -134,7 +154,7 @@ def first_order_features(
     divisor = m2 if m2 != 0 else 1.0
     low, high = float(values.min()), float(values.max())
     p10, p25, median, p75, p90 = percentiles(values, (10, 25, 50, 75, 90))
-    middle = values[(values >= p10) & (values <= p90)]
+    middle = _between(values, p10, p90)
     robust = float(np.abs(middle - middle.mean()).mean()) if middle.size else float("nan")
     share = counts / counts.sum()
     return {

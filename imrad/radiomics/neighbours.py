@@ -14,8 +14,10 @@ from imrad.radiomics.kernels import EPS, jit
 __all__ = [
     "join_table",
     "matrix_features",
+    "mean_of_directions",
     "neighbourhood",
     "ngtdm_features",
+    "run_features",
     "run_matrices",
     "zone_matrix",
     "zones",
@@ -389,4 +391,28 @@ def matrix_features(matrix: Any, grey: Any, sizes: Any) -> Any:
     out[13] = small / total
     out[14] = small_high / total
     out[15] = small_low / total
+    return out
+
+
+@jit
+def run_features(matrices: Any, grey: Any, sizes: Any) -> Any:
+    """Return the :func:`matrix_features` of each direction, shape (directions, 16)."""
+    out = np.empty((matrices.shape[0], 16))
+    for a in range(matrices.shape[0]):
+        out[a] = matrix_features(matrices[a], grey, sizes)
+    return out
+
+
+@jit
+def mean_of_directions(found: Any) -> Any:
+    """Return the mean over directions (rows) that have a value; NaN where none has."""
+    out = np.empty(found.shape[1])
+    for k in range(found.shape[1]):
+        total = 0.0
+        number = 0
+        for a in range(found.shape[0]):
+            if not np.isnan(found[a, k]):
+                total += found[a, k]
+                number += 1
+        out[k] = total / number if number else np.nan
     return out

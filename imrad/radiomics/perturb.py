@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from imrad.exceptions import RegionError
 from imrad.radiomics.geometry import Box, Grid, Mask, bounding_box
-from imrad.radiomics.sampling import sample_image, sample_mask, spline, supervoxels
+from imrad.radiomics.sampling import add_noise, sample_image, sample_mask, spline, supervoxels
 from imrad.seeds import child_seed, generator
 
 __all__ = ["KINDS", "Kind", "Perturbation", "Perturber", "draw_perturbations", "shuffle_voxels"]
@@ -174,12 +174,14 @@ class Perturber:
         box = bounding_box(mask)
         if box is None:
             raise _nothing_left(change)
-        if not change.rotation_deg and not any(change.shift) and self._spacing == self._grid.spacing_mm:
-            values = self._noisy(self._values, change) if change.noise else self._values
-            return self._grid.image(self._typed(values)), self._grid.image(mask.astype(np.uint8))
+        if self._on_own_grid(change):
+            image = self._grid.image(self._typed(self._noisy(self._values, change))) if change.noise else self.image
+            return image, self._grid.image(mask.astype(np.uint8))
         target = self._target(box, change)
         matrix, offset = self._index_map(box, change, target)
-        inside = sample_mask(mask, matrix, offset, target.shape)
+        part = tuple(slice(max(0, low - 1), min(n, high + 1)) for (low, high), n in zip(box, mask.shape, strict=True))
+        start = np.array([ends.start for ends in part], dtype=float)
+        inside = sample_mask(np.ascontiguousarray(mask[part]), matrix, offset - start, target.shape)
         found = bounding_box(inside)
         if found is None:
             raise _nothing_left(change)
@@ -198,16 +200,25 @@ class Perturber:
         moved = sample_image(coefficients, matrix, offset, grid.shape)
         return grid.image(self._typed(moved)), grid.image(inside.astype(np.uint8))
 
+    @cached_property
+    def image(self) -> sitk.Image:
+        """The unchanged image on this case's grid."""
+        return self._grid.image(self._typed(self._values))
+
+    def keeps_image(self, change: Perturbation) -> bool:
+        """Tell whether a change is one of the mask alone: its image is :attr:`image`."""
+        return self._on_own_grid(change) and not change.noise
+
+    def _on_own_grid(self, change: Perturbation) -> bool:
+        return not change.rotation_deg and not any(change.shift) and self._spacing == self._grid.spacing_mm
+
     def all(self, changes: list[Perturbation]) -> Iterator[tuple[sitk.Image, sitk.Image]]:
         """Yield image and mask of each perturbation."""
         for change in changes:
             yield self(change)
 
     def _noisy(self, values: NDArray[np.float32], change: Perturbation) -> NDArray[np.float32]:
-        noisy = generator(change.seed, "noise").standard_normal(values.shape, dtype=np.float32)
-        noisy *= np.float32(self.noise_level)
-        noisy += values
-        return noisy
+        return add_noise(values, self.noise_level, generator(change.seed, "noise"))
 
     def _source(
         self, matrix: NDArray[np.float64], offset: NDArray[np.float64], shape: tuple[int, ...]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,31 @@ from numpy.typing import NDArray
 
 from imrad.radiomics.kernels import jit
 
-__all__ = ["sample_image", "sample_mask", "spline", "supervoxels"]
+__all__ = ["add_noise", "sample_image", "sample_mask", "spline", "supervoxels"]
+
+
+@cache
+def _normal_steps() -> NDArray[np.float32]:
+    """Return 2^16 equally likely values of a normal distribution of variance 1, up to 4.3 from 0."""
+    from scipy.special import ndtri
+
+    steps = ndtri((np.arange(1 << 16) + 0.5) / (1 << 16))
+    steps /= np.sqrt(np.mean(steps**2))
+    return np.asarray(steps, dtype=np.float32)
+
+
+def add_noise(values: NDArray[np.float32], level: float, draw: np.random.Generator) -> NDArray[np.float32]:
+    """Return the values with normal noise, drawn of 2^16 steps, which takes a third of the time of exact draws."""
+    words = draw.integers(0, 1 << 64, size=-(-values.size // 4), dtype=np.uint64).astype("<u8", copy=False)
+    noisy = np.empty(values.shape, np.float32)
+    _add_steps(values.ravel(), words.view("<u2"), np.float32(level) * _normal_steps(), noisy.reshape(-1))
+    return noisy
+
+
+@jit
+def _add_steps(values: Any, which: Any, steps: Any, out: Any) -> None:
+    for n in range(values.size):
+        out[n] = values[n] + steps[which[n]]
 
 
 def spline(values: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -139,7 +164,10 @@ def sample_image(coefficients: Any, matrix: Any, offset: Any, shape: Any) -> Any
 
 @jit
 def sample_mask(mask: Any, matrix: Any, offset: Any, shape: Any) -> Any:
-    """Return where a region, sampled trilinearly where a target grid's voxels lie, is at least one half."""
+    """Return where a region, sampled trilinearly where a target grid's voxels lie, is at least one half.
+
+    The map turns by less than a quarter: along a row of the target, x grows.
+    """
     depth, height, width = mask.shape
     inside = np.zeros(shape, np.bool_)
     plane = np.empty((height, width), np.float32)
@@ -160,7 +188,10 @@ def sample_mask(mask: Any, matrix: Any, offset: Any, shape: Any) -> Any:
         if not filled:
             continue
         for y in range(shape[1]):
-            for x in range(shape[2]):
+            # Only where the row crosses the mask's plane.
+            first = _first_index(-1.0, matrix[2, 2], matrix[2, 1] * y + offset[2], shape[2])
+            stop = _first_index(float(width), matrix[2, 2], matrix[2, 1] * y + offset[2], shape[2])
+            for x in range(first, stop):
                 at_y = matrix[1, 1] * y + matrix[1, 2] * x + offset[1]
                 at_x = matrix[2, 1] * y + matrix[2, 2] * x + offset[2]
                 low_y, low_x = int(np.floor(at_y)), int(np.floor(at_x))
@@ -172,6 +203,12 @@ def sample_mask(mask: Any, matrix: Any, offset: Any, shape: Any) -> Any:
                 lower = plane[low_y + 1, low_x] + t_x * (plane[low_y + 1, low_x + 1] - plane[low_y + 1, low_x])
                 inside[z, y, x] = upper + t_y * (lower - upper) >= 0.5
     return inside
+
+
+@jit
+def _first_index(place: float, step: float, offset: float, n: int) -> int:
+    """Return the first of n indices (or n) at which ``step * index + offset`` is not before a place."""
+    return min(max(int(np.ceil((place - offset) / step)), 0), n)
 
 
 @jit

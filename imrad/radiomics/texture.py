@@ -337,7 +337,7 @@ class RegionVoxels:
                 if np.isinf(row[_MCC]):
                     row[_MCC] = maximal_correlation_of_many(matrix)
         found = np.concatenate(parts)
-        mean = _mean_of_directions(found)
+        mean = neighbours.mean_of_directions(found)
         close = ~(found[:, [_MCC, _IMC2]] > 1e-5)
         if close.any() and len(matrices) == len(found):
             close &= matrices.any(axis=(1, 2))[:, None]
@@ -359,18 +359,10 @@ class RegionVoxels:
             )
             matrices = (matrices * weights[:, None, None]).sum(axis=0, keepdims=True)
         sizes = np.arange(1, longest + 1)
-        found = np.array([neighbours.matrix_features(matrix, grey, sizes) for matrix in matrices])
-        return _named("glrlm", _mean_of_directions(found))
+        found = neighbours.run_features(matrices, grey, sizes)
+        return _named("glrlm", neighbours.mean_of_directions(found))
 
 
 def _named(feature_class: str, found: Array) -> dict[str, float]:
     values = dict(zip(_MATRIX_NAMES[feature_class], found.tolist(), strict=True))
     return {name: values[name] for name in CLASSES[feature_class]}
-
-
-def _mean_of_directions(found: Array) -> Array:
-    """Return the mean over directions that have a value; NaN where none has."""
-    valid = ~np.isnan(found)
-    number = valid.sum(axis=0)
-    total = np.where(valid, found, 0.0).sum(axis=0)
-    return np.where(number > 0, total / np.maximum(number, 1), np.nan)  # type: ignore[no-any-return]

@@ -8,8 +8,10 @@ import SimpleITK as sitk
 from scipy import ndimage
 
 from imrad.exceptions import RegionError
+from imrad.radiomics import RadiomicsSettings, extract_image, feature_names
 from imrad.radiomics.geometry import Grid
-from imrad.radiomics.perturb import Perturbation, Perturber, draw_perturbations, shuffle_voxels
+from imrad.radiomics.perturb import KINDS, Perturbation, Perturber, draw_perturbations, shuffle_voxels
+from imrad.radiomics.region_features import perturbed_features
 
 SHAPE, SPACING = (26, 64, 60), (0.8, 0.8, 2.0)
 GRID = Grid((60, 64, 26), SPACING, (-20.0, 10.0, 5.0), (1.0, 0, 0, 0, 1, 0, 0, 0, 1))
@@ -182,3 +184,50 @@ def test_shuffled_voxels():
     np.testing.assert_array_equal(after[~mask], before[~mask])
     assert abs(np.corrcoef(after[mask], before[mask])[0, 1]) < 0.1
     assert shuffled.GetOrigin() == image.GetOrigin()
+
+
+WAVELET = {"Original": {}, "Wavelet": {}}
+
+
+@pytest.mark.parametrize("kinds", [KINDS, *[(kind,) for kind in KINDS], ("volume", "contour")], ids="+".join)
+@pytest.mark.parametrize(
+    "settings",
+    [
+        RadiomicsSettings(imageType=WAVELET),
+        RadiomicsSettings(imageType=WAVELET, resampledPixelSpacing=(1, 1, 1), binCount=16),
+        RadiomicsSettings(imageType={**WAVELET, "LoG": {"sigma": [2]}, "Square": {}}, resegmentRange=(-100, 90)),
+    ],
+    ids=["plain", "resampled", "resegmented"],
+)
+def test_features_are_those_of_each_change_alone(kinds, settings):
+    image = GRID.image(np.rint(smooth()).astype(np.int16))
+    names = feature_names(settings)
+    changes = draw_perturbations(4, seed=5, kinds=kinds)
+    found = perturbed_features(image, ellipsoid(), settings, changes, names)
+    alone = settings.model_copy(update={"resampledPixelSpacing": None})
+    for row, change in zip(found, changes, strict=True):
+        fresh = Perturber(image, ellipsoid(), spacing_mm=settings.resampledPixelSpacing)
+        expected = extract_image(*fresh(change), alone)
+        np.testing.assert_allclose(row, [expected[name] for name in names], rtol=1e-12, atol=0)
+    assert len(np.unique(found[:, names.index("original_firstorder_Mean")])) == len(changes)
+
+
+def test_a_change_that_leaves_nothing_gives_no_features():
+    image = GRID.image(np.rint(smooth()).astype(np.int16))
+    mask = np.zeros(SHAPE, bool)
+    mask[12, 30, 28:30] = True
+    settings = RadiomicsSettings(minimumROISize=20)
+    names = feature_names(settings)
+    for kinds in (("volume",), ("rotation",)):
+        found = perturbed_features(image, mask, settings, draw_perturbations(2, 1, kinds), names)
+        assert np.isnan(found).all()
+
+
+def test_every_voxel_of_a_moved_image_is_sampled():
+    # Beyond the slab that is there, the image is mirrored.
+    mask = np.zeros(SHAPE, bool)
+    mask[:, :6, :5] = True
+    flat = GRID.image(np.full(SHAPE, 57, np.int16))
+    for change in draw_perturbations(4, seed=5, kinds=("rotation", "translation")):
+        values, _ = arrays(Perturber(flat, mask)(change))
+        assert (values == 57).all()

@@ -1,0 +1,102 @@
+"""Features of several regions of one image, and of a region under small changes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Literal
+
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import NDArray
+
+from imrad.exceptions import RegionError
+from imrad.radiomics.engine import PreparedImage
+from imrad.radiomics.geometry import Grid, Mask
+from imrad.radiomics.perturb import Perturbation, Perturber
+from imrad.radiomics.settings import RadiomicsSettings
+
+__all__ = ["Engine", "perturbed_features", "region_features"]
+
+Engine = Literal["imrad", "pyradiomics"]
+
+
+def region_features(
+    image: sitk.Image, masks: Sequence[Mask], settings: RadiomicsSettings, engine: Engine = "imrad"
+) -> list[dict[str, float]]:
+    """Return the features of each region of one image."""
+    if engine == "pyradiomics":
+        from imrad.radiomics import extract_pyradiomics
+
+        grid = Grid.of(image)
+        return [
+            {str(name): float(value) for name, value in found.items()}
+            for found in (extract_pyradiomics(image, grid.image(m.astype(np.uint8)), settings, label=1) for m in masks)
+        ]
+    prepared = _prepared(image, masks, settings)
+    return [prepared.extract(mask, label=1) for mask in masks]
+
+
+def perturbed_features(
+    image: sitk.Image,
+    mask: Mask,
+    settings: RadiomicsSettings,
+    changes: Sequence[Perturbation],
+    names: Sequence[str],
+    *,
+    pad: int = 4,
+    engine: Engine = "imrad",
+) -> NDArray[np.float64]:
+    """Return the features of a region under each change, equal to those of the changed image and mask alone.
+
+    Parameters
+    ----------
+    image : SimpleITK.Image
+    mask : array of bool, shape (z, y, x)
+        On the image's voxels.
+    names : sequence of str
+        The features wanted.
+    pad : int
+        Voxels around the region that the features depend on.
+
+    Returns
+    -------
+    array, shape (changes, names)
+        NaN where a change leaves no usable region.
+    """
+    spacing = settings.resampledPixelSpacing
+    # A perturbed image is sampled once, where the features want it, rather than twice.
+    plain = settings if spacing is None else settings.model_copy(update={"resampledPixelSpacing": None})
+    perturber = Perturber(image, mask, spacing_mm=spacing, pad=pad)
+    table = np.full((len(changes), len(names)), np.nan)
+    masks: dict[int, Mask] = {}
+    for number, change in enumerate(changes):
+        with suppress(RegionError):
+            changed, moved = perturber(change)
+            if engine == "imrad" and perturber.keeps_image(change):
+                masks[number] = sitk.GetArrayFromImage(moved).view(np.bool_)
+                continue
+            found = region_features(changed, [sitk.GetArrayViewFromImage(moved)], plain, engine)[0]
+            table[number] = [found[name] for name in names]
+    if masks:
+        # Changes of the mask alone look at one image, filtered once.
+        prepared = _prepared(perturber.image, list(masks.values()), plain)
+        for number, moved_mask in masks.items():
+            with suppress(RegionError):
+                found = prepared.extract(moved_mask, label=1)
+                table[number] = [found[name] for name in names]
+    return table
+
+
+def _prepared(image: sitk.Image, masks: Sequence[Mask], settings: RadiomicsSettings) -> PreparedImage:
+    """Return an image that is filtered once for all of these regions."""
+    prepared = PreparedImage(
+        sitk.GetArrayViewFromImage(image),
+        image.GetSpacing(),
+        settings,
+        origin=image.GetOrigin(),
+        direction=image.GetDirection(),
+    )
+    if len(masks) > 1:
+        prepared.reserve(np.logical_or.reduce(masks), label=1)
+    return prepared
