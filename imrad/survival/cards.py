@@ -67,6 +67,15 @@ CARDS: tuple[Card, ...] = (
         "doi:10.1002/sim.2712",
     ),
     Card(
+        "hazard_regression",
+        "survival estimate",
+        "Log hazard of linear splines in time and one covariate, grown by Rao and cut by Wald statistics, BIC's "
+        "choice; the smooth calibration curve of rms::calibrate, whose knots follow polspline's search.",
+        "[0, 1]",
+        "",
+        "doi:10.1080/01621459.1995.10476491",
+    ),
+    Card(
         "nomogram",
         "presentation",
         "A linear model as points: the widest axis spans 100, axes begin at 0 points, as rms::nomogram.",

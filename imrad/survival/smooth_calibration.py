@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import numpy.typing as npt
 
 from imrad.evaluation.outcomes import FloatArray, finite, survival_outcome
 from imrad.exceptions import CohortError
 from imrad.survival.coxph import CoxPH
+from imrad.survival.hazard_regression import fit_hazard_regression
 
 __all__ = ["calibration_distance", "restricted_cubic_spline", "smooth_survival_calibration"]
 
@@ -34,12 +37,15 @@ def smooth_survival_calibration(
     at: npt.ArrayLike | None = None,
     *,
     n_knots: int = 4,
+    smoother: Literal["spline", "hare"] = "spline",
+    max_terms: int = 5,
 ) -> tuple[FloatArray, FloatArray]:
-    """Return predicted and observed probabilities of being event-free at t, the observed by a spline Cox model.
+    """Return predicted and observed probabilities of being event-free at t, the observed by a smooth regression.
 
     The log of minus the log of the predicted survival enters a Cox regression as a restricted cubic
-    spline (Austin, Harrell and van Klaveren). rms::calibrate smooths by hazard regression (hare)
-    instead, which places knots by itself and gives a more angular curve.
+    spline (``spline``; Austin, Harrell and van Klaveren), or hazard regression (``hare``), as
+    rms::calibrate does by default: it places knots by itself, drops the assumption of proportional
+    hazards and gives a more angular, less steady curve.
 
     Parameters
     ----------
@@ -50,12 +56,16 @@ def smooth_survival_calibration(
         Predicted probabilities at which to read the curve; by default those of the patients. NaN
         outside the range of the predictions.
     n_knots : int
-        At the usual quantiles; fewer where predictions are few.
+        Of the spline, at the usual quantiles; fewer where predictions are few.
+    smoother : {"spline", "hare"}
+    max_terms : int
+        Of hazard regression before deletion; 5 as rms.
 
     Raises
     ------
     CohortError
-        If predictions lie outside [0, 1], or there are fewer than 2 patients.
+        If predictions lie outside [0, 1], there are fewer than 2 patients, or, for ``hare``, fewer
+        than two distinct times of events.
 
     References
     ----------
@@ -73,6 +83,10 @@ def smooth_survival_calibration(
     # 0 and 1 have no finite transform; a hair inside they keep their order.
     low, high = 1e-6, 1 - 1e-6
     x, new = (np.log(-np.log(np.clip(part, low, high))) for part in (predicted, asked))
+    inside = (asked >= predicted.min() - 1e-12) & (asked <= predicted.max() + 1e-12)
+    if smoother == "hare":
+        regression = fit_hazard_regression(times, events, x, max_terms=max_terms)
+        return asked, np.where(inside, regression.survival(t, new), np.nan)
     shares = {3: (0.1, 0.5, 0.9), 4: (0.05, 0.35, 0.65, 0.95), 5: (0.05, 0.275, 0.5, 0.725, 0.95)}
     knots = np.unique(np.quantile(x, shares[int(np.clip(n_knots, 3, 5))]))
     if len(knots) < 3:
@@ -81,7 +95,6 @@ def smooth_survival_calibration(
         columns, wanted = restricted_cubic_spline(x, knots), restricted_cubic_spline(new, knots)
     model = CoxPH(ridge=1e-6).fit(columns, (times, events))
     observed = model.predict_survival(wanted, [t])[:, 0]
-    inside = (asked >= predicted.min() - 1e-12) & (asked <= predicted.max() + 1e-12)
     return asked, np.where(inside, observed, np.nan)
 
 

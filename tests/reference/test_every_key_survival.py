@@ -18,6 +18,7 @@ from imrad.evaluation.time_dependent import compare_time_dependent_auc, survival
 from imrad.survival.censoring import cox_censoring
 from imrad.survival.coxph import CoxPH
 from imrad.survival.cutpoints import maximally_selected
+from imrad.survival.hazard_regression import fit_hazard_regression
 from imrad.survival.lasso_cox import LassoCox
 from imrad.survival.learners import GradientBoostedCox, SuperPC
 from imrad.survival.stepwise import StepwiseAIC
@@ -151,6 +152,48 @@ def test_kaplan_meier_and_log_rank(name, case, agree, near):
             at = at.rename(columns={"survival": "surv", "low": f"lower_{short}", "high": f"upper_{short}"})
             kept = ["n_risk", "surv", "se", f"lower_{short}", f"upper_{short}"]
             agree({key: at[key] for key in kept}, {key: [table[key][k] for k in rows] for key in kept})
+
+
+def r_resamples(seed, n, times):
+    """Return what R's sample(n, replace=TRUE) draws after set.seed(seed): Mersenne Twister, rejection."""
+    state = np.uint32(seed)
+    scrambled = []
+    with np.errstate(over="ignore"):
+        for _ in range(50 + 625):
+            state = np.uint32(69069) * state + np.uint32(1)
+            scrambled.append(state)
+    twister = np.random.RandomState()
+    twister.set_state(("MT19937", np.array(scrambled[51:], dtype=np.uint32), 624))
+    bits = int(np.ceil(np.log2(n)))
+
+    def index():
+        while True:
+            drawn = int(twister.randint(0, 2**32, dtype=np.uint32) * 2.3283064365386963e-10 * 65536) & (2**bits - 1)
+            if drawn < n:
+                return drawn
+
+    return [np.array([index() for _ in range(n)]) for _ in range(times)]
+
+
+@cases("statistics/calibration", only=lambda name: not name.startswith("other:"))
+def test_calibration_by_hazard_regression(name, case):
+    """rms::calibrate(cmethod='hare', B=100): its own stated tolerance, 0.02 (polspline 1.1.22, rms 6.5.0)."""
+    values, (time, event) = case["values"], outcome(case)
+    x = np.column_stack([column(case, term.strip()) for term in values["formula"].split("~")[1].split("+")])
+    expected, t = values["calibrate_hare"], values["t"]
+    at = np.array(expected["pred"])
+
+    def curve(rows, drawn):
+        predicted = CoxPH().fit(x[drawn], (time[drawn], event[drawn])).predict_survival(x[rows], [t])[:, 0]
+        regression = fit_hazard_regression(time[rows], event[rows], np.log(-np.log(predicted)), max_terms=5)
+        return regression.survival(t, np.log(-np.log(at)))
+
+    everyone = np.arange(len(time))
+    apparent = curve(everyone, everyone)
+    np.testing.assert_allclose(apparent, expected["apparent"], rtol=0, atol=0.02)
+    draws = r_resamples(3, len(time), 100)
+    optimism = np.mean([curve(drawn, drawn) - curve(everyone, drawn) for drawn in draws], axis=0)
+    assert np.abs(apparent - optimism - expected["corrected_B100_seed3"]).max() < 0.02
 
 
 @cases("statistics/calibration")

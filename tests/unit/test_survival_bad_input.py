@@ -256,6 +256,9 @@ FUNCTIONS = {
     "survival_interval": of_cox(lambda m, x, y: survival_interval(m, x, y, x[:3], [0, 100.0, 1e9])),
     "validation_indices": lambda x, t, e: validation_indices(t, e, first(x)),
     "smooth_survival_calibration": lambda x, t, e: smooth_survival_calibration(t, e, share(x), 300.0),
+    "smooth_survival_calibration by hare": lambda x, t, e: smooth_survival_calibration(
+        t, e, share(x), 300.0, smoother="hare"
+    ),
 }
 OF_OUTCOMES = [name for name in WRONG if "time" in name or "event" in name or "outcomes" in name]
 
