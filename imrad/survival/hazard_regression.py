@@ -30,8 +30,8 @@ _STRIDE = 20.0
 """Most that a step of Newton may move a log hazard."""
 _STEEPEST, _TRIES = 15.0, 3
 """Largest change of a log hazard between 0 and a knot, and how many terms are tried when it is passed."""
-_GAP_RANKS, _GAP_VALUES = 3, 2
-"""Fewest ranks, and distinct values, between a new knot and the next knot or the end."""
+_GAP = 6
+"""Fewest ranks between a new knot and its neighbours, as polspline was seen to keep."""
 
 
 class Term(NamedTuple):
@@ -234,34 +234,46 @@ def _new_knots(data: _Data, fit: HazardRegression) -> Iterator[tuple[float, Term
 def _search(
     values: FloatArray, taken: Sequence[float], term: Callable[[float], Term], data: _Data, fit: HazardRegression
 ) -> Iterator[tuple[float, Term]]:
-    """Yield the knot that halving finds in each interval between knots, with its statistic."""
-    distinct, n, known = np.unique(values), len(values), dict[int, float]()
-    places = [int(np.searchsorted(distinct, knot)) for knot in taken]
+    """Yield the knot that halving finds in the most promising interval between knots, with its statistic."""
+    n, known = len(values), dict[int, float]()
 
     def statistic(rank: int) -> float:
         if rank not in known:
-            place = int(np.searchsorted(distinct, values[rank]))
-            nearest = min([place + 1, len(distinct) - place, *(abs(place - other) for other in places)])
-            known[rank] = _rao(data, fit, term(float(values[rank]))) if nearest >= _GAP_VALUES else -1.0
+            inside = values[rank] > values[0] and values[rank] not in taken
+            known[rank] = _rao(data, fit, term(float(values[rank]))) if inside else -1.0
         return known[rank]
 
-    bounds = [-1, *(int(np.searchsorted(values, knot)) for knot in sorted(taken)), n]
-    for low, high in pairwise(bounds):
-        left, right = max(low, 0), min(high, n - 1)
-        if right - left < 2 * _GAP_RANKS:
-            continue
-        middle = (left + right + 1) // 2
-        while True:
-            before, after = (left + middle) // 2, (middle + right + 1) // 2
-            before = before if before - low >= _GAP_RANKS else middle
-            after = after if high - after >= _GAP_RANKS else middle
-            if statistic(before) > statistic(middle) and statistic(before) >= statistic(after):
-                right, middle = middle, before
-            elif statistic(after) > statistic(middle):
-                left, middle = middle, after
-            else:
-                break
-        yield statistic(middle), term(float(values[middle]))
+    if taken:
+        lows, highs = (
+            [int(np.searchsorted(values, knot)) for knot in sorted(taken)],
+            [int(np.searchsorted(values, knot, "right")) - 1 for knot in sorted(taken)],
+        )
+        starts = []
+        for low, high in zip([-1, *highs], [*lows, n], strict=True):
+            left = low + _GAP if low >= 0 else 0
+            right = high - _GAP if high < n else n - 1
+            if left > right:
+                continue
+            middle = min(max((low + high) // 2, left), right)
+            starts.append((statistic(middle), left, middle, right))
+        if not starts:
+            return
+        _, left, middle, right = max(starts)
+    else:
+        quartiles = [0, n // 4, n // 2, 3 * n // 4, n - 1]
+        k = max((1, 2, 3), key=lambda k: statistic(quartiles[k]))
+        left, middle, right = quartiles[k - 1 : k + 2]
+    while True:
+        before, after = (left + middle - 1) // 2, (middle + 1 + right) // 2
+        lower = statistic(before) if left <= before < middle else -1.0
+        upper = statistic(after) if middle < after <= right else -1.0
+        if lower > statistic(middle) and lower >= upper:
+            right, middle = middle, before
+        elif upper > statistic(middle):
+            left, middle = middle, after
+        else:
+            break
+    yield statistic(middle), term(float(values[middle]))
 
 
 def _shrink(data: _Data, fit: HazardRegression) -> Iterator[HazardRegression]:
