@@ -14,45 +14,49 @@ from imrad.radiomics.kernels import EPS, jit
 __all__ = ["glcm_features", "glcm_matrices"]
 
 
-@jit
-def _count_pairs(first: Any, second: Any, width: int, even: Any, odd: Any) -> None:
-    """Count pairs of small whole numbers in a flat table with rows of a width.
-
-    Two tables, so that equal neighbouring pairs do not wait for each other's increment; unsigned
-    numbers, so that no index is looked at for being negative.
-    """
-    wide = np.uint32(width)
-    length = first.size
-    for n in range(length // 2):
-        even[np.uint32(first[2 * n]) * wide + np.uint32(second[2 * n])] += 1
-        odd[np.uint32(first[2 * n + 1]) * wide + np.uint32(second[2 * n + 1])] += 1
-    if length % 2:
-        even[np.uint32(first[length - 1]) * wide + np.uint32(second[length - 1])] += 1
+LEVELS_TOGETHER = 96
 
 
 @jit
-def glcm_matrices(ranks: Any, starts: Any, stops: Any, offsets: Any, weights: Any, levels: int, symmetric: bool) -> Any:
+def _count_pairs(ranks: Any, where: Any, offsets: Any, size: int, pairs: Any) -> None:
+    for n in range(where.size):
+        p = where[n]
+        # Unsigned: no index is looked at for being negative.
+        row = np.uintp(ranks[p]) * np.uintp(size)
+        for a in range(offsets.size):
+            pairs[np.uintp(a), row + np.uintp(ranks[np.uintp(p + offsets[a])])] += 1
+
+
+@jit
+def glcm_matrices(ranks: Any, where: Any, offsets: Any, weights: Any, levels: int, symmetric: bool) -> Any:
     """Return the co-occurrence counts, shape (matrices, levels, levels), float64.
 
     One matrix per direction, or with `weights` (one per direction) their weighted sum.
+
+    Parameters
+    ----------
+    ranks : array of int
+        The padded memory: grey levels from 1.
+    where : array of int, shape (voxels,)
+        The region's voxels in it.
+    offsets : array of int
+        To the neighbours.
     """
     size = levels + 1
     merged = weights.size > 0
     out = np.zeros((1 if merged else offsets.size, levels, levels))
-    even = np.empty(size * size, np.int32)
-    odd = np.empty(size * size, np.int32)
+    # A table for each direction, so that no increment waits for the one before; but large tables one by one,
+    # for the cache.
+    together = offsets.size if levels <= LEVELS_TOGETHER else 1
+    pairs = np.zeros((offsets.size, size * size), np.int32)
+    for begin in range(0, offsets.size, together):
+        _count_pairs(ranks, where, offsets[begin : begin + together], size, pairs[begin : begin + together])
     for a in range(offsets.size):
-        even[:] = 0
-        odd[:] = 0
-        off = offsets[a]
-        for r in range(starts.size):
-            start, stop = starts[r], stops[r]
-            _count_pairs(ranks[start:stop], ranks[start + off : stop + off], size, even, odd)
         target = out[0] if merged else out[a]
         weight = weights[a] if merged else 1.0
         for i in range(1, size):
             for j in range(1, size):
-                count = even[i * size + j] + odd[i * size + j]
+                count = pairs[a, i * size + j]
                 if count:
                     target[i - 1, j - 1] += weight * count
                     if symmetric:

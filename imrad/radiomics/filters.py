@@ -186,7 +186,9 @@ def _wavelet(image: Array, box: Box, settings: FilterSettings) -> Iterator[tuple
         else:
             index, offset = np.arange(start - margin, start - margin + length) % period, margin
         index[index == size] = 0
-        block = np.take(block, index, axis=axis)
+        consecutive = index[-1] - index[0] == index.size - 1
+        part = slice(int(index[0]), int(index[-1]) + 1) if consecutive else index
+        block = block[(slice(None),) * axis + (part,)]
         within[axis] = slice(offset, offset + stop - start)
     bands = _wavelet_names(settings)
     if depth == 1 and cropped and image.dtype != np.float32:

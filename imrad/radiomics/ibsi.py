@@ -29,8 +29,9 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from imrad.exceptions import RegionError
-from imrad.radiomics import cooccurrence, kernels, neighbours
+from imrad.radiomics import alike, cooccurrence, kernels, neighbours
 from imrad.radiomics.ibsi_measures import histogram, local_peaks, morphology, statistics, volume_histogram
+from imrad.radiomics.matrices import matrix_features
 from imrad.radiomics.resample import Geometry
 from imrad.radiomics.settings import RadiomicsSettings
 from imrad.radiomics.texture import flat_rows, neighbour_steps
@@ -39,7 +40,7 @@ __all__ = ["extract_ibsi"]
 
 Array = npt.NDArray[Any]
 
-# Tags of the features of a matrix, in the order of neighbours.matrix_features.
+# Tags of the features of a matrix, in the order of matrices.matrix_features.
 _MATRIX_TAGS = {
     "rlm": "glnu glnu_norm gl_var hgre lre lrhge lrlge lgre rl_entr rlnu rlnu_norm r_perc rl_var sre srhge srlge",
     "szm": "glnu glnu_norm gl_var hgze lze lzhge lzlge lgze zs_entr zsnu zsnu_norm z_perc zs_var sze szhge szlge",
@@ -198,15 +199,19 @@ class _Part:
         strides = np.array([padded.shape[1] * padded.shape[2], padded.shape[2], 1])
         where, starts, stops = flat_rows(padded)
         flat = padded.ravel()
+        number = np.zeros(flat.size, np.int32)
+        number[where] = np.arange(where.size)
         offsets = steps @ strides
         both = np.concatenate([offsets, -offsets])
         counted = kernels.count_neighbours(flat, where, offsets)
-        self.co = cooccurrence.glcm_matrices(flat, starts, stops, offsets, np.empty(0), top, True)
-        self.runs = neighbours.run_matrices(flat, starts, stops, offsets, top, longest)
-        number, difference, self.dependence = neighbours.neighbourhood(
-            flat, flat, starts, stops, both, counted, top, alpha, False
+        counts = np.bincount(levels[kept], minlength=top + 1)[1:]
+        joins = alike.join_table(steps)
+        self.co = cooccurrence.glcm_matrices(flat, where, offsets, np.empty(0), top, True)
+        self.runs, _, _ = alike.runs_and_zones(flat, where, number, starts, stops, offsets, joins, counts, longest)
+        voxels, difference, self.dependence = neighbours.neighbourhood(
+            flat, flat, where, starts, stops, both, counted, top, alpha, False
         )
-        self.tone = np.stack([number, difference])
+        self.tone = np.stack([voxels, difference])
         self.zone_sizes, self.zone_distances = _zones(levels, shape_mask, self.voxels, flat_z=not steps[:, 0].any())
 
 
@@ -248,7 +253,7 @@ def _matrix(matrix: Array, voxels: float) -> Array:
     """Return the 16 features of a matrix and its energy."""
     sizes = np.flatnonzero(matrix.sum(axis=0)) + 1
     levels = np.arange(1, matrix.shape[0] + 1)
-    found = neighbours.matrix_features(np.ascontiguousarray(matrix[:, sizes - 1]), levels, sizes)
+    found = matrix_features(np.ascontiguousarray(matrix[:, sizes - 1]), levels, sizes)
     found[_PERCENTAGE] = matrix.sum() / voxels
     return np.append(found, ((matrix / matrix.sum()) ** 2).sum())
 
@@ -286,7 +291,7 @@ def _textures(kept: Array, shape_mask: Array, levels: Array, settings: Radiomics
     def add_directional(family: str, tags: list[str], name: str, features: Any, pick: Any) -> None:
         # By slice and with slices merged; each over directions, averaged and merged.
         stacks = [getattr(part, name) for part in parts]
-        merged = np.sum(stacks, axis=0)
+        merged = _sum(stacks)
         number = len(steps)
         if settings.force2D:
             by_slice = [features(s, p.voxels) for s, p in zip(stacks, parts, strict=True)]

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imrad.exceptions import ImageError, RegionError
-from imrad.radiomics import cooccurrence, kernels, neighbours
+from imrad.radiomics import alike, cooccurrence, kernels, matrices, neighbours
 from imrad.radiomics.features import CLASSES
 from imrad.radiomics.firstorder import bin_edges, first_order_features
 from imrad.radiomics.last_bit import information, maximal_correlation, maximal_correlation_of_many
@@ -119,7 +119,7 @@ def neighbour_steps(shape: tuple[int, int, int], distances: tuple[int, ...], fla
 
 @lru_cache(maxsize=32)
 def _joins(steps: tuple[tuple[int, ...], ...]) -> Array:
-    return neighbours.join_table(np.array(steps))  # type: ignore[no-any-return]
+    return alike.join_table(np.array(steps))  # type: ignore[no-any-return]
 
 
 def flat_rows(padded: Array) -> tuple[Array, Array, Array]:
@@ -136,6 +136,7 @@ class TextureGrid:
     """The flat, padded memory that the texture kernels run over."""
 
     where: Array
+    number: Array
     starts: Array
     stops: Array
     size: int
@@ -146,9 +147,9 @@ class TextureGrid:
     joins: Array
     neighbours: Array
 
-    def fill(self, values: Array) -> Array:
-        """Return flat memory with the values at the region's voxels and 0 elsewhere."""
-        out = np.zeros(self.size, np.int32)
+    def fill(self, values: Array, largest: int) -> Array:
+        """Return flat memory, as narrow as it may be, with the values at the region's voxels and 0 elsewhere."""
+        out = np.zeros(self.size, np.int16 if largest <= np.iinfo(np.int16).max else np.int32)
         out[self.where] = values
         return out
 
@@ -211,8 +212,11 @@ class RegionVoxels:
             message = "no two neighbours fit into this region's box; texture needs a region of several voxels"
             raise RegionError(message)
         offsets = steps @ strides
+        number = np.zeros(flat.size, np.int32)
+        number[where] = np.arange(where.size, dtype=np.int32)
         grid = TextureGrid(
             where=where,
+            number=number,
             starts=starts,
             stops=stops,
             size=flat.size,
@@ -275,27 +279,48 @@ class RegionVoxels:
         if not texture:
             return out
         grid = self.grid(tuple(settings.distances), settings.force2Ddimension if settings.force2D else None)
-        flat = grid.fill(ranks)
         count = grey.size
+        flat = grid.fill(ranks, count)
         if "glcm" in classes:
             out["glcm"] = self._co_occurrence(grid, flat, grey, settings)
-        if "glrlm" in classes:
-            out["glrlm"] = self._runs(grid, flat, grey, settings)
-        if "glszm" in classes:
-            rank, size = neighbours.zones(flat, grid.starts, grid.stops, grid.unit_offsets, grid.joins)
-            matrix, sizes = neighbours.zone_matrix(rank, size, count)
-            out["glszm"] = _named("glszm", neighbours.matrix_features(matrix, grey, sizes))
+        if "glrlm" in classes or "glszm" in classes:
+            runs, zone_rank, zone_size = alike.runs_and_zones(
+                flat,
+                grid.where,
+                grid.number,
+                grid.starts,
+                grid.stops,
+                grid.unit_offsets,
+                grid.joins,
+                counts,
+                max(self.inside.shape),
+            )
+            if "glrlm" in classes:
+                out["glrlm"] = self._runs(grid, runs, grey, settings)
+            if "glszm" in classes:
+                matrix, sizes = matrices.zone_matrix(zone_rank, zone_size, count)
+                out["glszm"] = _named("glszm", matrices.matrix_features(matrix, grey, sizes))
         if "gldm" in classes or "ngtdm" in classes:
             both = np.concatenate([grid.offsets, -grid.offsets])
-            level_map = flat if int(grey[-1]) == count else grid.fill(levels)
-            if int(grey[-1]) * len(both) < np.iinfo(np.int16).max:
-                level_map = level_map.astype(np.int16)
+            most = int(grey[-1]) * len(both)
+            level_map = flat if int(grey[-1]) == count else grid.fill(levels, most)
+            if level_map.dtype == np.int16 and most > np.iinfo(np.int16).max:
+                level_map = level_map.astype(np.int32)
             number, difference, dependence = neighbours.neighbourhood(
-                level_map, flat, grid.starts, grid.stops, both, grid.neighbours, count, settings.gldm_a, True
+                level_map,
+                flat,
+                grid.where,
+                grid.starts,
+                grid.stops,
+                both,
+                grid.neighbours,
+                count,
+                settings.gldm_a,
+                True,
             )
             if "gldm" in classes:
                 sizes = np.arange(1, dependence.shape[1] + 1)
-                out["gldm"] = _named("gldm", neighbours.matrix_features(dependence, grey, sizes))
+                out["gldm"] = _named("gldm", matrices.matrix_features(dependence, grey, sizes))
             if "ngtdm" in classes:
                 names = CLASSES["ngtdm"]
                 found = neighbours.ngtdm_features(number, difference, grey)
@@ -329,38 +354,34 @@ class RegionVoxels:
         parts = []
         for n in range(0, len(grid.offsets), each):
             offsets = grid.offsets[n : n + each]
-            matrices = cooccurrence.glcm_matrices(
-                flat, grid.starts, grid.stops, offsets, weights, grey.size, settings.symmetricalGLCM
+            counted = cooccurrence.glcm_matrices(
+                flat, grid.where, offsets, weights, grey.size, settings.symmetricalGLCM
             )
-            parts.append(cooccurrence.glcm_features(matrices, grey))
-            for row, matrix in zip(parts[-1], matrices, strict=True):
-                if np.isinf(row[_MCC]):
-                    row[_MCC] = maximal_correlation_of_many(matrix)
+            parts.append(cooccurrence.glcm_features(counted, grey))
+            for row in np.flatnonzero(np.isinf(parts[-1][:, _MCC])):
+                parts[-1][row, _MCC] = maximal_correlation_of_many(counted[row])
         found = np.concatenate(parts)
-        mean = neighbours.mean_of_directions(found)
+        mean = matrices.mean_of_directions(found)
         close = ~(found[:, [_MCC, _IMC2]] > 1e-5)
-        if close.any() and len(matrices) == len(found):
-            close &= matrices.any(axis=(1, 2))[:, None]
+        if close.any() and len(counted) == len(found):
+            close &= counted.any(axis=(1, 2))[:, None]
             if grey.size <= 64 and close[:, 0].any():
-                mean[_MCC] = maximal_correlation(matrices)
+                mean[_MCC] = maximal_correlation(counted)
             if close[:, 1].any():
-                mean[_IMC2] = information(matrices)
+                mean[_IMC2] = information(counted)
         return dict(zip(CLASSES["glcm"], mean.tolist(), strict=True))
 
-    def _runs(self, grid: TextureGrid, flat: Array, grey: Array, settings: FilterSettings) -> dict[str, float]:
-        longest = max(self.inside.shape)
-        matrices = neighbours.run_matrices(flat, grid.starts, grid.stops, grid.unit_offsets, grey.size, longest)
+    def _runs(self, grid: TextureGrid, runs: Array, grey: Array, settings: FilterSettings) -> dict[str, float]:
         # A direction in which no line meets the region twice says nothing of runs.
-        matrices[~self._reach[settings.force2Ddimension if settings.force2D else None]] = 0
+        runs[~self._reach[settings.force2Ddimension if settings.force2D else None]] = 0
         norm = settings.weightingNorm
         if norm is not None:
             weights = (
                 np.ones(len(grid.unit_steps)) if norm == "no_weighting" else self._step_lengths(grid.unit_steps, norm)
             )
-            matrices = (matrices * weights[:, None, None]).sum(axis=0, keepdims=True)
-        sizes = np.arange(1, longest + 1)
-        found = neighbours.run_features(matrices, grey, sizes)
-        return _named("glrlm", neighbours.mean_of_directions(found))
+            runs = (runs * weights[:, None, None]).sum(axis=0, keepdims=True)
+        found = matrices.run_features(runs, grey, np.arange(1, runs.shape[2] + 1))
+        return _named("glrlm", matrices.mean_of_directions(found))
 
 
 def _named(feature_class: str, found: Array) -> dict[str, float]:

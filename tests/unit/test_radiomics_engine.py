@@ -9,9 +9,9 @@ from scipy import ndimage
 
 from imrad.exceptions import GeometryError, ImageError, RegionError
 from imrad.radiomics import PreparedImage, RadiomicsSettings, extract, extract_image, feature_names, feature_table
+from imrad.radiomics.alike import join_table, runs_and_zones
 from imrad.radiomics.firstorder import percentiles
 from imrad.radiomics.kernels import digitise
-from imrad.radiomics.neighbours import join_table, zones
 from imrad.radiomics.texture import RegionVoxels, flat_rows, neighbour_steps
 
 SPACING = (0.8, 0.9, 2.5)
@@ -208,17 +208,50 @@ def test_order_statistics_are_those_of_the_sorted_values():
         np.testing.assert_array_equal(percentiles(values, wanted), np.percentile(values, wanted))
 
 
+def _runs_and_zones(levels, flat_axis=None):
+    padded = np.pad(levels, 1)
+    where, starts, stops = flat_rows(padded)
+    strides = np.array([padded.shape[1] * padded.shape[2], padded.shape[2], 1])
+    steps = neighbour_steps(levels.shape, (1,), flat_axis)
+    number = np.zeros(padded.size, np.int32)
+    number[where] = np.arange(where.size)
+    counts = np.bincount(levels.ravel())[1:]
+    found = runs_and_zones(
+        padded.ravel(), where, number, starts, stops, steps @ strides, join_table(steps), counts, max(levels.shape)
+    )
+    return steps, *found
+
+
 def test_zones_are_the_connected_components():
     rng = np.random.default_rng(3)
-    levels = rng.integers(0, 4, (9, 11, 10)).astype(np.int32)
+    for top in (2, 4, 30):
+        levels = rng.integers(0, top, (9, 11, 10)).astype(np.int16)
+        _, _, rank, size = _runs_and_zones(levels)
+        for level in range(1, top):
+            labels, _ = ndimage.label(levels == level, np.ones((3, 3, 3)))
+            assert sorted(size[rank == level]) == sorted(np.bincount(labels.ravel())[1:])
+
+
+@pytest.mark.parametrize("flat_axis", [None, 0, 2])
+def test_runs_are_those_of_a_walk_along_every_line(flat_axis):
+    rng = np.random.default_rng(5)
+    # A lonely part far off: sweeps over rows must not run past the gap, nor lose what follows.
+    levels = rng.integers(0, 3, (6, 40, 130)).astype(np.int16)
+    levels[:, 3:37, 10:100] = 0
+    levels[2, 5, 10:90] = 1
+    steps, runs, _, _ = _runs_and_zones(levels, flat_axis)
     padded = np.pad(levels, 1)
-    _, starts, stops = flat_rows(padded)
-    strides = np.array([padded.shape[1] * padded.shape[2], padded.shape[2], 1])
-    steps = neighbour_steps(levels.shape, (1,))
-    rank, size = zones(padded.ravel(), starts, stops, steps @ strides, join_table(steps))
-    for level in (1, 2, 3):
-        labels, _ = ndimage.label(levels == level, np.ones((3, 3, 3)))
-        assert sorted(size[rank == level]) == sorted(np.bincount(labels.ravel())[1:])
+    for step, found in zip(steps, runs, strict=True):
+        wanted = np.zeros_like(found)
+        for place in np.argwhere(padded > 0):
+            level = padded[tuple(place)]
+            if padded[tuple(place - step)] == level:
+                continue
+            length = 1
+            while padded[tuple(place + length * step)] == level:
+                length += 1
+            wanted[level - 1, length - 1] += 1
+        np.testing.assert_array_equal(found, wanted)
 
 
 def test_levels_are_numpy_s():
