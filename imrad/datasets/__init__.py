@@ -10,11 +10,13 @@ _ROOMS = {
     "draw_mutations": "omics",
     "draw_phantom": "images",
     "STUDIES": "standins",
+    "StandinMap": "pictured",
     "Study": "standins",
     "draw_study": "standins",
     "load_tcga_blca": "tcga",
     "make_cohort": "synthetic",
     "standin": "standins",
+    "standin_maps": "pictured",
     "tcga_blca_tables": "tcga",
     "write_images": "images",
 }

@@ -18,7 +18,7 @@ from imrad.exceptions import ConfigError
 from imrad.names import FOUNDING_TARGETS
 from imrad.seeds import generator
 
-__all__ = ["STUDIES", "Study", "draw_study", "standin"]
+__all__ = ["STUDIES", "Size", "Study", "draw_study", "standin"]
 
 Size = Literal["full", "small"]
 Tables = dict[str, Any]
@@ -61,10 +61,7 @@ class Study:
         ConfigError
             If the study has no such cohort.
         """
-        if name not in self.tables:
-            message = f"{self.study} has no cohort {name!r}; it has {', '.join(self.tables)}"
-            raise ConfigError(message)
-        tables = dict(self.tables[name])
+        tables = self.rows(name)
         second = tables.pop("reader_2", None)
         adata = assemble(
             **tables,
@@ -78,6 +75,19 @@ class Study:
             adata.obsm["reader_2"] = second.set_index("patient").reindex(adata.obs_names)
         adata.uns["truth"] = self.truth[name]
         return adata
+
+    def rows(self, name: str) -> Tables:
+        """Return the tables of one of the cohorts.
+
+        Raises
+        ------
+        ConfigError
+            If the study has no such cohort.
+        """
+        if name not in self.tables:
+            message = f"{self.study} has no cohort {name!r}; it has {', '.join(self.tables)}"
+            raise ConfigError(message)
+        return dict(self.tables[name])
 
     def write(self, folder: str | Path) -> dict[str, dict[str, Path]]:
         """Write every cohort's tables as CSV into a folder of its name.

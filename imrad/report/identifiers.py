@@ -25,6 +25,7 @@ SOURCES = (
         "raw/immune.csv",
     ),
     *("extract/failures.csv", "extract/geometry.csv", "extract/quality.csv", "score/scores.csv"),
+    "cohort/relevance.csv",
 )
 BARCODE = r"TCGA[-._]\w\w[-._]\w{4}(?:[-._]\w+)*"
 PATH = r"(?:(?<=\s)|^)(?:[A-Za-z]:)?[/\\](?:[^\s/\\:;,]+[/\\])*[^\s/\\:;,]+"

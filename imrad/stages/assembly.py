@@ -15,6 +15,7 @@ from imrad.config import parse_settings
 from imrad.exceptions import ConfigError, InputError
 from imrad.stages.description import describe
 from imrad.stages.excluding import ShortFollowUp, exclude_short
+from imrad.stages.picturing import add_maps, map_digests
 from imrad.stages.readers import add_readers, reader_agreement
 from imrad.stages.setting_apart import HOLDOUT, check_external, external_cohort, set_apart, standin_options
 
@@ -29,6 +30,7 @@ CODE = (
     "imrad.stages.excluding",
     *("imrad.stages.assembly", "imrad.stages.setting_apart", "imrad.stages.readers", "imrad.stages.description"),
     *("imrad.stages.blocks", "imrad.cohort", "imrad.datasets", "imrad.evaluation.agreement"),
+    *("imrad.stages.picturing", "imrad.radiomics.deep.ready_maps", "imrad.radiomics.deep.maps"),
     *("imrad.evaluation.splits", "imrad.evaluation.kaplan_meier"),
 )
 
@@ -77,6 +79,11 @@ class AssembleSettings(BaseModel):
     radiomics: str | None = Field(default=None, description="Feature table; else what extract wrote.")
     immune: str | None = Field(default=None, description="Target table; else what score wrote.")
     clinical: str | None = Field(default=None, description="Clinical table; else what fetch wrote.")
+    maps: str | None = Field(
+        default=None,
+        description="Maps of relevance that came with ready-made vectors, for the report: patient, image, map (in "
+        "[0, 1]), and mask, case.",
+    )
     endpoints: dict[str, str] = Field(
         default_factory=dict, description="NAME: TIME_COLUMN,EVENT_COLUMN, or START,EVENT_DATE|EVENT_DATE,LAST."
     )
@@ -151,6 +158,7 @@ def assemble(run: Run) -> list[str]:
             stage.table(f"cohort/{name}.csv", table)
         stage.table("cohort/agreement.csv", reader_agreement(data.obs, settings.derive))
         lines = [f"{name}: {other.n_obs} patients, in no fit" for name, other in others.items()]
+        lines += add_maps(run, stage, settings, [str(name) for name in data.obs_names])
         return [f"{data.n_obs} patients x {data.n_vars} features", *_losses(attrition), *lines]
 
 
@@ -203,6 +211,8 @@ def _inputs(run: Run, settings: AssembleSettings) -> dict[str, str]:
                 found[f"{centre}/{name}"] = _digest_file(run.path(given))
     for name, given in settings.readers.items():
         found[f"reader {name}"] = _digest_file(run.path(given))
+    if settings.maps is not None:
+        found |= map_digests(run.path(settings.maps))
     if settings.splits.file is not None:
         found["splits"] = _digest_file(run.path(settings.splits.file))
     for stage in ("fetch", "extract", "score"):

@@ -117,8 +117,14 @@ def test_pathological_response_from_deep_features(tmp_path, monkeypatch):
     assert {"sex", "stage", "smoker", "age"} <= set(run.read("response/pcr/subgroups.csv")["subgroup"])
     shown = ("response_models", "roc", "scores", "operating", "response_funnel", "contributions_forest")
     shown += ("response_subgroups", "centres", "centres_threshold", "centres_roc", "centres_decision")
-    check_shown(run, *(f"{name}_pcr" for name in shown))
-    assert 'id="t-matched_pair_pcr"' in (run.folder / "report.html").read_text(encoding="utf-8")
+    check_shown(run, "attention", "matched_relevance_pcr", *(f"{name}_pcr" for name in shown))
+    page = (run.folder / "report.html").read_text(encoding="utf-8")
+    assert 'id="t-matched_pair_pcr"' in page
+    assert page.count("No network computed them") == 2
+    # Pictures stand beside numbered patients, whose names are nowhere on the page.
+    drawn = pd.read_csv(run.folder / "report_data/matched_relevance_pcr.csv")
+    assert drawn["patient"].str.fullmatch(r"patient \d+").all()
+    assert not any(name in page for name in pair["patient"])
 
 
 def test_the_oesophageal_study_shows_its_figures_and_their_optimism(tmp_path):

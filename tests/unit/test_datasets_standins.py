@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from imrad.cohort import assemble, cohort_digest, endpoint_known, read_table, survival_y, validate, write_cohort
-from imrad.datasets import STUDIES, draw_study, standin
+from imrad.datasets import STUDIES, draw_study, standin, standin_maps
 from imrad.exceptions import ConfigError
 
 
@@ -95,3 +95,22 @@ def test_a_seed_draws_one_study():
     first, second, other = (draw_study("escc-pfs", size="small", seed=seed).tables["training"] for seed in (1, 1, 2))
     pd.testing.assert_frame_equal(first["radiomics"], second["radiomics"])
     assert not first["radiomics"].equals(other["radiomics"])
+
+
+def test_maps_of_the_deep_stand_in_lie_on_its_lesions():
+    drawn = list(standin_maps("nsclc-deep-pcr", size="small"))
+    rows = draw_study("nsclc-deep-pcr", size="small").rows("training")["radiomics"]
+    assert {(item.patient, item.case) for item in drawn} == {
+        (row.patient, row.case) for row in rows.itertuples() if row.phase == "contrast"
+    }
+    for item in drawn:
+        assert item.image.shape == item.relevance.shape == item.region.shape
+        assert item.relevance.min() >= 0
+        assert item.relevance.max() == 1
+        assert item.relevance[item.region].sum() > 0.6 * item.relevance.sum()
+        assert item.region.mean() < 0.2
+    again = next(standin_maps("nsclc-deep-pcr", size="small"))
+    np.testing.assert_array_equal(again.relevance, drawn[0].relevance)
+    assert not list(standin_maps("escc-pfs", size="small"))
+    with pytest.raises(ConfigError, match="no cohort 'elsewhere'"):
+        next(standin_maps("nsclc-deep-pcr", size="small", cohort="elsewhere"))

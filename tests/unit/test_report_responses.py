@@ -7,11 +7,14 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 from imrad import content
 from imrad.config import Config
 from imrad.report.checks import run_checks
 from imrad.report.page import Section, Text
+from imrad.report.pictures import lay
+from imrad.report.sections.attention import add_attention
 from imrad.report.sections.cohort import _variable
 from imrad.report.sections.matched_pair import add_pair
 from imrad.report.sections.responses import tell_verdict, with_shares
@@ -67,10 +70,59 @@ def test_relevance_pictures_stand_beside_the_matched_patients_where_both_have_th
         content.save(tmp_path / "extract/relevance.zip", kept[:n])
         part = Section("response", Text("Response"))
         add_pair(part, tables, "pcr")
-        names = [block.name for block in part.blocks]
+        names = [block.name for block in part.blocks if hasattr(block, "name")]
         assert ("matched_relevance_pcr" in names) is expected
+        assert any(getattr(block, "kind", "") == "missing" for block in part.blocks) is not expected
     (tmp_path / "extract/relevance.zip").write_bytes(b"not an archive")
+    part = Section("response", Text("Response"))
     add_pair(part, tables, "pcr")
+    assert [block.name for block in part.blocks] == ["matched_pair_pcr", "matched_names_pcr"]
+
+
+def test_without_maps_nothing_is_said_of_where_a_network_looked(tmp_path):
+    tables = tables_with(tmp_path, {"Clinical": 0.5})
+    part = Section("imaging", Text("Imaging"))
+    add_attention(part, tables)
+    assert not part.blocks
+    add_pair(part, tables, "pcr")
+    assert all("relevance" not in block.name for block in part.blocks)
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [(None, ""), ("imported", "came with the ready-made vectors"), ("stand-in", "No network computed them")],
+)
+def test_a_caption_says_whose_maps_are_drawn_and_how_much_of_them_lies_inside(tmp_path, source, said):
+    tables = tables_with(tmp_path, {"Clinical": 0.5})
+    grey, heat, rim = np.full((20, 20), 90, dtype=np.uint8), np.zeros((20, 20), np.uint8), np.zeros((20, 20), np.uint8)
+    rim[5:15, 5:15], rim[6:14, 6:14] = 1, 0
+    heat[8:10, 8:12], heat[0, :8] = 200, 100
+    (tmp_path / "cohort").mkdir()
+    content.save(tmp_path / "cohort/relevance.zip", [[name, name, grey, heat, rim] for name in ("P1", "P2")])
+    if source:
+        kept = pd.DataFrame({"patient": ["P1", "P2"], "case": ["P1", "P2"], "source": source})
+        kept.to_csv(tmp_path / "cohort/relevance.csv", index=False)
+    part = Section("imaging", Text("Imaging"))
+    add_attention(part, tables)
+    add_pair(part, tables, "pcr")
+    shown = {block.name: block for block in part.blocks}
+    assert shown["attention"].table["share_inside"].tolist() == pytest.approx([1600 / 2400] * 2)
+    assert "67 % of the relevance" in str(shown["attention"].caption)
+    for name in ("attention", "matched_relevance_pcr"):
+        caption = str(shown[name].caption)
+        assert said in caption
+        assert bool(said) == ("ready-made" in caption)
+
+
+def test_relevance_leaves_the_slice_as_it_is_where_there_is_none():
+    figure = Figure()
+    axes = figure.subplots()
+    heat = np.zeros((4, 4), np.uint8)
+    heat[1, 1] = 255
+    lay(axes, (np.full((4, 4), 200, np.uint8), heat, np.zeros((4, 4), np.uint8)), heated=True)
+    colours = axes.images[1].get_array()
+    assert colours[0, 0, 3] == 0
+    assert colours[1, 1, 3] > 0.5
 
 
 def test_a_formula_says_by_what_step_a_cut_predictor_enters():

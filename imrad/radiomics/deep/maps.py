@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from imrad.content import write_atomically
 
-__all__ = ["colour_overlay", "picture", "write_overlay"]
+__all__ = ["colour_overlay", "draw_plane", "picture", "plane_of_cells", "slice_sums", "write_overlay"]
 
 Bytes = NDArray[np.uint8]
 
@@ -45,30 +46,53 @@ def picture(
         at = int(region.sum(axis=(1, 2)).argmax())
     else:
         at = int(heat.sum(axis=(1, 2)).argmax())
-    low, high = np.percentile(window[at], [1, 99])
-    grey = np.clip((window[at] - low) / max(float(high - low), 1e-12), 0, 1)
-    outline = np.zeros(window.shape[1:], dtype=bool)
-    if region is not None:
-        plane = region[at]
-        core = plane.copy()
-        core[1:] &= plane[:-1]
-        core[:-1] &= plane[1:]
-        core[:, 1:] &= plane[:, :-1]
-        core[:, :-1] &= plane[:, 1:]
-        outline = plane & ~core
-    scaled = heat[at] / max(float(heat.max()), 1e-300)
-    pictures = (np.rint(grey * 255), np.rint(scaled * 255), outline.astype(float))
-    rows, columns = (np.minimum(np.arange(size) * n // size, n - 1) for n in window.shape[1:])
-    one, two, three = (part[np.ix_(rows, columns)].astype(np.uint8) for part in pictures)
-    return one, two, three
+    plane = np.zeros(window.shape[1:], dtype=bool) if region is None else region[at]
+    return draw_plane(window[at], heat[at] / max(float(heat.max()), 1e-300), plane, size=size)
+
+
+def draw_plane(
+    grey: NDArray[Any], heat: NDArray[np.float64], region: NDArray[np.bool_], *, size: int = 96
+) -> tuple[Bytes, Bytes, Bytes]:
+    """Return one slice, its relevance in [0, 1] and its region's outline as three pictures of (size, size)."""
+    low, high = np.percentile(grey, [1, 99])
+    level = np.clip((grey - low) / max(float(high - low), 1e-12), 0, 1)
+    rows, columns = (np.minimum(np.arange(size) * n // size, n - 1) for n in grey.shape)
+    at = np.ix_(rows, columns)
+    # The rim is found at the picture's own pixels: a thinner one would be lost between them.
+    inside = region[at]
+    core = inside.copy()
+    core[1:] &= inside[:-1]
+    core[:-1] &= inside[1:]
+    core[:, 1:] &= inside[:, :-1]
+    core[:, :-1] &= inside[:, 1:]
+    one, two = (np.rint(part[at] * 255).astype(np.uint8) for part in (level, heat))
+    return one, two, (inside & ~core).astype(np.uint8)
+
+
+def slice_sums(cells: NDArray[np.float64], n_slices: int) -> NDArray[np.float64]:
+    """Return how much relevance lies in each of so many slices."""
+    return np.interp(_places(n_slices, len(cells)), np.arange(len(cells)), cells.sum(axis=(1, 2)))
+
+
+def plane_of_cells(cells: NDArray[np.float64], shape: tuple[int, ...], at: int) -> NDArray[np.float64]:
+    """Return one slice of cells that are interpolated to a shape (z, y, x), shape (y, x)."""
+    place = _places(shape[0], len(cells))[at]
+    below = min(int(place), len(cells) - 1)
+    above, share = min(below + 1, len(cells) - 1), place - int(place)
+    plane = (1 - share) * cells[below] + share * cells[above]
+    return plane if plane.shape == tuple(shape[1:]) else _interpolated(plane, shape[1:])
+
+
+def _places(n: int, k: int) -> NDArray[np.float64]:
+    """Return where the middles of n voxels lie among the centres of k cells."""
+    return np.asarray(np.clip((np.arange(n) + 0.5) * k / n - 0.5, 0, k - 1))
 
 
 def _interpolated(cells: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.float64]:
     """Interpolate linearly between the cells' centres; beyond the outermost centres the value stays."""
     from scipy.ndimage import map_coordinates
 
-    places = [np.clip((np.arange(n) + 0.5) * k / n - 0.5, 0, k - 1) for n, k in zip(shape, cells.shape, strict=True)]
-    grid = np.meshgrid(*places, indexing="ij")
+    grid = np.meshgrid(*(_places(n, k) for n, k in zip(shape, cells.shape, strict=True)), indexing="ij")
     return np.asarray(map_coordinates(cells, grid, order=1, mode="nearest"))
 
 

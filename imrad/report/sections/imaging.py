@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 
 from imrad.report.displays import COLOURS, Display
 from imrad.report.page import Column, Number, Section, Shown, Text
-from imrad.report.pictures import chosen, outlined, pictures
+from imrad.report.pictures import chosen, outlined, pictures, relevance
+from imrad.report.sections.attention import add_attention
 from imrad.report.sections.names import TITLES
 from imrad.report.tables import RunTables
 
@@ -23,7 +24,12 @@ def section(tables: RunTables) -> Section:
     """Return quality, geometry and failures of the extraction, where the run has images."""
     part = Section("imaging", Text(*TITLES["imaging"]))
     quality, geometry = tables.get("extract/quality.csv"), tables.get("extract/geometry.csv")
-    if quality is None and geometry is None:
+    if quality is None and geometry is None and relevance(tables):
+        part.missing(
+            "No region was measured in this run: vectors and the maps below were ready-made, or a network's.",
+            "本次运行未测量区域：特征向量与下方热图为现成数据，或来自神经网络。",
+        )
+    elif quality is None and geometry is None:
         part.missing(
             "No images in this run, only their features: add the section extract to the config to fill this part.",
             "本次运行只有特征、没有影像：在配置中加入 extract 即可填充本节。",
@@ -46,6 +52,7 @@ def section(tables: RunTables) -> Section:
                 Shown("quality_flags", "Regions with flags.", flagged.reset_index(drop=True), columns, collapsed=True)
             )
         _mosaic(part, tables, quality)
+    add_attention(part, tables)
     _acquisition(part, tables, measured=quality is not None or geometry is not None)
     if geometry is not None:
         _geometry(part, geometry)

@@ -9,8 +9,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from imrad.report.displays import Display
-from imrad.report.page import Column, Section, Shown
-from imrad.report.pictures import relevance
+from imrad.report.page import Column, Section, Shown, Text
+from imrad.report.pictures import inside, lay, relevance, with_origin
 from imrad.report.tables import RunTables
 
 __all__ = ["add_pair"]
@@ -20,7 +20,7 @@ OWN = ("patient", "outcome", "model", "probability", "positive", "distance", "n_
 
 
 def add_pair(part: Section, tables: RunTables, endpoint: str) -> None:
-    """Add the two patients' values and, where the deep encoder kept them, their relevance pictures."""
+    """Add the two patients' values and, where there are maps, their relevance pictures."""
     pair = tables.response(endpoint, "matched_pair")
     if pair is None or len(pair) < len(PLACES):
         return
@@ -41,7 +41,7 @@ def add_pair(part: Section, tables: RunTables, endpoint: str) -> None:
     part.add(Shown(f"matched_pair_{endpoint}", "Two matched patients.", table, columns, text))
     names = pd.DataFrame({"patient": [str(name) for name in rows["patient"]]})
     part.add(Shown(f"matched_names_{endpoint}", "Who they are.", names, {"patient": Column("Patient")}, collapsed=True))
-    _pictures(part, tables, endpoint, [str(name) for name in rows["patient"]])
+    _pictures(part, tables, endpoint, rows)
 
 
 def _cell(value: Any) -> str:
@@ -52,41 +52,52 @@ def _cell(value: Any) -> str:
     return str(value)
 
 
-def _pictures(part: Section, tables: RunTables, endpoint: str, patients: list[str]) -> None:
+def _pictures(part: Section, tables: RunTables, endpoint: str, rows: pd.DataFrame) -> None:
     kept = relevance(tables)
-    found = [[three for (patient, _), three in kept.items() if patient == name] for name in patients]
-    down = max(len(some) for some in found)
-    if not all(found):
+    if not kept:
         return
+    found = [[three for (patient, _), three in kept.items() if patient == str(name)] for name in rows["patient"]]
+    if not all(found):
+        part.missing(
+            "Slices of the two with relevance over them: the run has maps of other patients, but not of both of these; "
+            "add theirs to the table of maps.",
+            "两例患者的层面与热图：本次运行有其他患者的热图，但缺少这两例；请在热图表中补充。",
+        )
+        return
+    down = max(len(some) for some in found)
+    shares = [inside(some[0])[0] for some in found]
+    sides = rows[["patient", "outcome", "probability"]].assign(pictures=[len(some) for some in found])
+    sides = sides.assign(share_inside=shares).reset_index(drop=True)
 
     def draw(figure: Figure, table: pd.DataFrame) -> None:
         grid = figure.subplots(down, 2 * len(PLACES), squeeze=False)
         for axes in grid.flat:
             axes.set_axis_off()
-        for place, (name, some) in enumerate(zip(PLACES, found, strict=True)):
-            for row, (grey, heat, rim) in enumerate(some):
-                left, right = grid[row, 2 * place], grid[row, 2 * place + 1]
-                for axes in (left, right):
-                    axes.imshow(grey, cmap="gray", vmin=0, vmax=255, interpolation="none")
-                    axes.contour(rim > 0, levels=[0.5], colors="#E69F00", linewidths=0.6) if rim.any() else None
-                level = heat / 255.0
-                right.imshow(level, cmap="inferno", vmin=0, vmax=1, alpha=0.65 * level, interpolation="none")
-            grid[0, 2 * place].set_title(name, fontsize=8)
+        for place, some in enumerate(found):
+            for row, three in enumerate(some):
+                lay(grid[row, 2 * place], three, heated=False)
+                lay(grid[row, 2 * place + 1], three, heated=True)
+            one = table.iloc[place]
+            outcome = "with outcome" if one["outcome"] == 1 else "without outcome"
+            grid[0, 2 * place].set_title(f"{one['patient']}\n{outcome}", fontsize=8, loc="left")
+            grid[0, 2 * place + 1].set_title(f"predicted {one['probability']:.3f}", fontsize=8, loc="left")
 
-    sides = [(name, len(some)) for name, some in zip(PLACES, found, strict=True)]
-    text = (
+    text = Text(
         "For each patient the slice with most of the region, plain and with the encoder's relevance over it (bright: "
-        "more); orange is the outline. Relevance is scaled within each picture: it shows where, not how much."
+        "more); orange is the outline. Relevance is scaled within each picture: it shows where, not how much. "
+        "Predicted is the outer fold's probability of the outcome.",
+        "每例患者为区域最大的层面：原图及叠加编码器关注度的图（越亮越高）；橙色为轮廓。关注度在每幅图内缩放：只表示位置，"
+        "不表示大小。predicted 为外层折预测的结局概率。",
     )
     part.add(
         Display(
             f"matched_relevance_{endpoint}",
-            "Where the network looked.",
-            text,
-            pd.DataFrame(sides, columns=["which", "pictures"]),
+            "Where the network looked, the two matched patients.",
+            with_origin(tables, text),
+            sides,
             draw,
             f"Slices of the two matched patients, plain and with relevance: {down} a patient",
             width=6.0,
-            height=0.35 + 1.5 * down,
+            height=0.5 + 1.5 * down,
         )
     )
