@@ -75,7 +75,8 @@ def _own(path: Path, patients: list[str]) -> tuple[list[tuple[str, str, tuple[An
         )
         raise NoOverlapError(message)
     found = []
-    for item in ours.to_dict("records"):
+    for row in ours.to_dict("records"):
+        item = {str(name): value for name, value in row.items()}
         try:
             found.append((str(item["patient"]), str(item["case"]), read_map(item, size=SIDE)))
         except ImradError as error:

@@ -71,7 +71,7 @@ def draw_plane(
 
 def slice_sums(cells: NDArray[np.float64], n_slices: int) -> NDArray[np.float64]:
     """Return how much relevance lies in each of so many slices."""
-    return np.interp(_places(n_slices, len(cells)), np.arange(len(cells)), cells.sum(axis=(1, 2)))
+    return np.asarray(np.interp(_places(n_slices, len(cells)), np.arange(len(cells)), cells.sum(axis=(1, 2))))
 
 
 def plane_of_cells(cells: NDArray[np.float64], shape: tuple[int, ...], at: int) -> NDArray[np.float64]:
