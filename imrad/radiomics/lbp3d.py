@@ -98,6 +98,8 @@ def binary_patterns_3d(
         samples = ndimage.map_coordinates(spline, np.moveaxis(places, 2, 0), order=3, prefilter=False)
         if whole:
             samples = np.trunc(samples + np.copysign(0.5, samples))
+            if source.dtype.kind == "u":
+                samples = np.clip(samples, 0, np.iinfo(source.dtype).max)
         stop = first + len(batch)
         kurtosis[first:stop] = _kurtosis(samples)
         centre = source[tuple(batch.T)].astype(np.float64)

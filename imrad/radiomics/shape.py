@@ -252,7 +252,8 @@ def principal_axes(mask: npt.NDArray[Any], spacing: npt.NDArray[np.float64]) -> 
     points = np.argwhere(mask) * spacing
     points -= points.mean(axis=0)
     points /= np.sqrt(len(points))
-    variances = np.linalg.eigvals(points.T @ points).real
+    # By the general product, as pyradiomics: in a plane across no axis the least variance is its rounding.
+    variances = np.linalg.eigvals(np.dot(points.T.copy(), points)).real
     variances[(variances < 0) & (variances > -1e-10)] = 0
     variances.sort()
     return np.asarray(variances, dtype=np.float64)

@@ -100,6 +100,27 @@ def test_the_square_root_of_nothing_is_nothing():
     assert np.isnan(found["square_firstorder_Mean"])
 
 
+def test_spherical_patterns_of_unsigned_images_stay_within_their_type():
+    # pyradiomics 3.0.1 with trimesh: SciPy cuts samples of unsigned images off at 0 and the type's end.
+    rng = np.random.default_rng(3)
+    image = (255 * (rng.random((8, 9, 10)) < 0.4)).astype(np.uint8)
+    mask = np.zeros(image.shape, np.uint8)
+    mask[2:6, 2:7, 3:8] = 1
+    settings = RadiomicsSettings(imageType={"LBP3D": {"binWidth": 1}}, featureClass={"firstorder": ["Mean", "Variance"]})
+    found = extract(image, mask, (1.0, 1.0, 1.0), settings)
+    assert found == pytest.approx(
+        {
+            "lbp-3D-m1_firstorder_Mean": 14.393771952410878,
+            "lbp-3D-m1_firstorder_Variance": 81.0888618202027,
+            "lbp-3D-m2_firstorder_Mean": 12.669276613757454,
+            "lbp-3D-m2_firstorder_Variance": 52.41705360033688,
+            "lbp-3D-k_firstorder_Mean": -0.9398141992770322,
+            "lbp-3D-k_firstorder_Variance": 0.19705707429546085,
+        },
+        rel=1e-9,
+    )
+
+
 @pytest.mark.parametrize("entry", [key for key, row in BASELINE.items() if row["class"] != "shape2D"])
 def test_baselines_of_pyradiomics(entry, request):
     row = BASELINE[entry]
@@ -184,6 +205,18 @@ def test_settings_agree_live(name, number):
         made.SetOrigin((-103.3, 57.125, 800.7))
         made.SetDirection((0.0, 1.0, 0.0, -1.0, 0.0, 0.0, 0.0, 0.0, 1.0))
     table = compare(*images, settings)
+    assert (table["agree"] == table["features"]).all()
+
+
+def test_the_thickness_of_a_slanting_plane_is_the_same_rounding_live():
+    pytest.importorskip("radiomics", reason="pyradiomics is not installed")
+    mask = np.zeros((23, 14, 12), np.uint8)
+    for z in range(14):
+        mask[z, 13 - z] = 1
+    images = [sitk.GetImageFromArray(array) for array in (mask.astype(np.int16), mask)]
+    for made in images:
+        made.SetSpacing((0.78125, 0.78125, 3.0))
+    table = compare(*images, RadiomicsSettings(featureClass={"shape": []}))
     assert (table["agree"] == table["features"]).all()
 
 
