@@ -2,70 +2,26 @@
 
 from __future__ import annotations
 
-import difflib
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from imrad.exceptions import ConfigError, InputError
-from imrad.radiomics.features import BY_NAME_ONLY, CLASSES, WITHOUT_VALUE
-
-__all__ = ["IMAGE_TYPES", "INTERPOLATORS", "FilterSettings", "RadiomicsSettings"]
-
-IMAGE_TYPES = (
-    "Original",
-    "Wavelet",
-    "LoG",
-    "Square",
-    "SquareRoot",
-    "Logarithm",
-    "Exponential",
-    "Gradient",
-    "LBP2D",
-    "LBP3D",
+from imrad.exceptions import ConfigError
+from imrad.radiomics.features import CLASSES
+from imrad.radiomics.parameter_file import as_keywords, read_parameter_file
+from imrad.radiomics.setting_names import (
+    BEFORE_FILTERS,
+    IMAGE_TYPES,
+    INTERPOLATORS,
+    check_feature,
+    known_key,
+    nearest,
 )
 
-INTERPOLATORS = (
-    "sitkNearestNeighbor",
-    "sitkLinear",
-    "sitkBSpline",
-    "sitkGaussian",
-    "sitkLabelGaussian",
-    "sitkHammingWindowedSinc",
-    "sitkCosineWindowedSinc",
-    "sitkWelchWindowedSinc",
-    "sitkLanczosWindowedSinc",
-    "sitkBlackmanWindowedSinc",
-)
-
-_BEFORE_FILTERS = (
-    "normalize",
-    "normalizeScale",
-    "removeOutliers",
-    "resampledPixelSpacing",
-    "interpolator",
-    "preCrop",
-    "padDistance",
-    "resegmentRange",
-    "resegmentMode",
-    "resegmentShape",
-    "minimumROIDimensions",
-    "minimumROISize",
-    "correctMask",
-    "geometryTolerance",
-    "label",
-    "label_channel",
-    "additionalInfo",
-    "logSupport",
-    "ivhBinWidth",
-    "mode",
-)
-
-_VOXEL_KEYS = ("kernelRadius", "maskedKernel", "initValue", "voxelBatch")
+__all__ = ["FilterSettings", "RadiomicsSettings"]
 
 
 def _original() -> dict[str, dict[str, Any]]:
@@ -79,7 +35,7 @@ def _seven_classes() -> dict[str, tuple[str, ...]]:
 class FilterSettings(BaseModel):
     """Settings that may also be given for one image type alone (``imageType: {LoG: {sigma: [3]}}``)."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     binWidth: float = Field(
         default=25.0, gt=0, description="Width of a grey level, in intensity units; bins start at 0."
@@ -135,7 +91,7 @@ class FilterSettings(BaseModel):
 
         known = pywt.wavelist(kind="discrete")
         if value not in known:
-            message = f"wavelet {value!r} is not one of PyWavelets' discrete wavelets{_nearest(value, known)}"
+            message = f"wavelet {value!r} is not one of PyWavelets' discrete wavelets{nearest(value, known)}"
             raise ValueError(message)
         return value
 
@@ -209,14 +165,17 @@ class RadiomicsSettings(FilterSettings):
         settings = {}
         for name, own in value.items():
             if name not in IMAGE_TYPES:
-                message = f"imageType has no {name!r}{_nearest(str(name), IMAGE_TYPES)}"
+                message = f"imageType has no {name!r}{nearest(str(name), IMAGE_TYPES)}"
+                raise ValueError(message)
+            if own and not isinstance(own, Mapping):
+                message = f"imageType {name} needs settings by name, such as {name}: {{binWidth: 10}}, not {own!r}"
                 raise ValueError(message)
             own = dict(own or {})
             for key in own:
-                if key in _BEFORE_FILTERS:
+                if key in BEFORE_FILTERS:
                     message = f"{key} acts before the filters and cannot be set for {name} alone"
                     raise ValueError(message)
-                _known_key(key, FilterSettings.model_fields, f"imageType {name}")
+                known_key(key, FilterSettings.model_fields, f"imageType {name}")
             settings[name] = own
         return settings
 
@@ -229,14 +188,15 @@ class RadiomicsSettings(FilterSettings):
         wanted = {}
         for name, features in value.items():
             if name not in CLASSES:
-                message = f"featureClass has no {name!r}{_nearest(str(name), CLASSES)}"
+                message = f"featureClass has no {name!r}{nearest(str(name), CLASSES)}"
                 raise ValueError(message)
-            if isinstance(features, str):
-                message = f"featureClass {name} needs a list of features, such as [{features}]"
+            if features and not isinstance(features, (list, tuple)):
+                first = features if isinstance(features, str) else next(iter(CLASSES[name]))
+                message = f"featureClass {name} needs a list of features, such as [{first}], not {features!r}"
                 raise ValueError(message)
             wanted[name] = tuple(features or ())
             for feature in wanted[name]:
-                _check_feature(name, str(feature))
+                check_feature(name, str(feature))
         return wanted
 
     @field_validator("interpolator", mode="before")
@@ -245,7 +205,7 @@ class RadiomicsSettings(FilterSettings):
         if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= len(INTERPOLATORS):
             return INTERPOLATORS[value - 1]
         if value is not None and value not in INTERPOLATORS:
-            message = f"interpolator {value!r} is not known{_nearest(str(value), INTERPOLATORS)}"
+            message = f"interpolator {value!r} is not known{nearest(str(value), INTERPOLATORS)}"
             raise ValueError(message)
         return value
 
@@ -336,12 +296,7 @@ class RadiomicsSettings(FilterSettings):
         InputError
             If the file cannot be read.
         """
-        try:
-            content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            message = f"{path} cannot be read as a radiomics parameter file: {' '.join(str(error).split())}"
-            raise InputError(message) from error
-        return cls.from_parameters(content or {}, origin=str(path))
+        return cls.from_parameters(read_parameter_file(Path(path)), origin=str(path))
 
     @classmethod
     def from_parameters(cls, parameters: Mapping[str, Any], origin: str = "the parameters") -> RadiomicsSettings:
@@ -352,41 +307,17 @@ class RadiomicsSettings(FilterSettings):
         ConfigError
             If a key or a value cannot be used; the nearest valid key is named.
         """
-        sections = ("imageType", "featureClass", "setting", "voxelSetting")
         try:
-            if not isinstance(parameters, Mapping):
-                message = f"needs the sections {', '.join(sections)}"
-                raise ValueError(message)
-            for key in parameters:
-                if key in cls.model_fields and key not in sections:
-                    message = f"{key} stands at the top; it belongs under 'setting'"
-                    raise ValueError(message)
-                _known_key(key, sections, "the file")
-            setting = dict(parameters.get("setting") or {})
-            for key in setting:
-                if key in _VOXEL_KEYS:
-                    message = f"{key} belongs to feature maps (voxelSetting), which imrad does not make"
-                    raise ValueError(message)
-                _known_key(key, [k for k in cls.model_fields if k not in sections], "setting")
-            chosen = {key: parameters[key] for key in ("imageType", "featureClass") if parameters.get(key)}
-            skipped: list[str] = []
-            if isinstance(chosen.get("featureClass"), Mapping):
-                chosen["featureClass"], skipped = _without_skipped(chosen["featureClass"], setting)
-            settings = cls(**setting, **chosen)
+            keywords, left_out = as_keywords(parameters, cls.model_fields)
+            settings = cls(**keywords)
         except ValidationError as error:
             message = f"{origin}: {_sentence(error)}"
             raise ConfigError(message) from error
         except ValueError as error:
             message = f"{origin}: {error}"
             raise ConfigError(message) from error
-        if skipped:
-            warnings.warn(f"{origin}: left out, as pyradiomics does: {'; '.join(skipped)}", UserWarning, stacklevel=2)
-        if parameters.get("voxelSetting"):
-            warnings.warn(
-                f"{origin}: voxelSetting concerns feature maps, which imrad does not make; it was left out",
-                UserWarning,
-                stacklevel=2,
-            )
+        if left_out:
+            warnings.warn(f"{origin}: left out, as pyradiomics does: {'; '.join(left_out)}", UserWarning, stacklevel=2)
         return settings
 
     def to_parameters(self) -> dict[str, Any]:
@@ -405,52 +336,15 @@ class RadiomicsSettings(FilterSettings):
         }
 
 
-def _without_skipped(classes: Mapping[str, Any], setting: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """Return the classes without what pyradiomics skips with a line in its log, and what that was."""
-    kept, skipped = dict(classes), []
-    if "shape2D" in kept and not setting.get("force2D") and len(kept) > 1:
-        del kept["shape2D"]
-        skipped.append("shape2D, which needs force2D: true")
-    for name, features in kept.items():
-        without = WITHOUT_VALUE.get(name, {})
-        if isinstance(features, list) and any(feature not in without for feature in map(str, features)):
-            kept[name] = [feature for feature in features if str(feature) not in without]
-            lost = [str(feature) for feature in features if str(feature) in without]
-            skipped += [f"{name} {feature}, equal to {without[feature]}" for feature in lost]
-    return kept, skipped
-
-
-def _nearest(word: str, known: Any) -> str:
-    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
-    if not close:
-        lower = {str(k).lower(): k for k in known}
-        close = [lower[m] for m in difflib.get_close_matches(word.lower(), list(lower), n=1, cutoff=0.5)]
-    return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(map(str, known))}"
-
-
-def _known_key(key: Any, known: Any, where: str) -> None:
-    if key not in known:
-        message = f"{where} has no key {key!r}{_nearest(str(key), known)}"
-        raise ValueError(message)
-
-
-def _check_feature(feature_class: str, feature: str) -> None:
-    known = {**CLASSES[feature_class], **BY_NAME_ONLY.get(feature_class, {})}
-    if feature in known:
-        return
-    if feature in WITHOUT_VALUE.get(feature_class, {}):
-        message = (
-            f"{feature_class} {feature} has no value of its own: it equals {WITHOUT_VALUE[feature_class][feature]}"
-        )
-        raise ValueError(message)
-    message = f"featureClass {feature_class} has no feature {feature!r}{_nearest(feature, known)}"
-    raise ValueError(message)
-
-
 def _sentence(error: ValidationError) -> str:
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
     text = str(first["msg"]).removeprefix("Value error, ")
     if first["type"] == "tuple_type":
         text = f"needs a list of numbers, such as [1, 1, 1], not {first['input']!r}"
-    return f"{where}: {text}" if where else text
+    elif first["type"] in ("missing", "too_long"):
+        where = str(first["loc"][0])
+        text = "needs three numbers, along x, y and z" if where == "resampledPixelSpacing" else text
+    elif text.startswith("Input should") and isinstance(first["input"], (str, int, float, type(None))):
+        text = f"{text[:1].lower()}{text[1:]}, not {first['input']!r}"
+    return f"{where}: {text}" if where and not text.startswith(where) else text

@@ -106,7 +106,9 @@ def test_spherical_patterns_of_unsigned_images_stay_within_their_type():
     image = (255 * (rng.random((8, 9, 10)) < 0.4)).astype(np.uint8)
     mask = np.zeros(image.shape, np.uint8)
     mask[2:6, 2:7, 3:8] = 1
-    settings = RadiomicsSettings(imageType={"LBP3D": {"binWidth": 1}}, featureClass={"firstorder": ["Mean", "Variance"]})
+    settings = RadiomicsSettings(
+        imageType={"LBP3D": {"binWidth": 1}}, featureClass={"firstorder": ["Mean", "Variance"]}
+    )
     found = extract(image, mask, (1.0, 1.0, 1.0), settings)
     assert found == pytest.approx(
         {

@@ -38,7 +38,18 @@ def test_features_per_class():
         ({"imageType": {"wavelet": {}}}, "did you mean 'Wavelet'"),
         ({"imageType": {"LoG": {"sigmas": [1]}}}, "did you mean 'sigma'"),
         ({"imageType": {"LoG": {}}}, "needs sigma"),
-        ({"imageType": {"Wavelet": {"resampledPixelSpacing": [1, 1, 1]}}}, "cannot be set for Wavelet alone"),
+        ({"imageType": {"Wavelet": {"label": 2}}}, "cannot be set for Wavelet alone"),
+        ({"imageType": {"Wavelet": {"mode": "ibsi"}}}, "cannot be set for Wavelet alone"),
+        ({"imageType": {"Wavelet": "haar"}}, "imageType Wavelet needs settings by name"),
+        ({"imageType": ["Original"]}, "imageType must name"),
+        ({"featureClass": {"glcm": 5}}, "featureClass glcm needs a list"),
+        ({"setting": [25]}, "setting needs keys with values"),
+        ({"setting": {"binWidth": float("inf")}}, "binWidth: input should be a finite number, not inf"),
+        ({"setting": {"label": 0}}, "label: input should be greater than or equal to 1, not 0"),
+        ({"setting": {"resampledPixelSpacing": [1, 1]}}, "resampledPixelSpacing: needs three numbers"),
+        ({"setting": {"resampledPixelSpacing": [1, 1, 1, 1]}}, "resampledPixelSpacing: needs three numbers"),
+        ({"setting": {"voxelBased": True}}, "feature maps"),
+        ({"voxelSetting": {"kernelRadiu": 2}}, "did you mean 'kernelRadius'"),
         ({"featureClass": {"GLCM": []}}, "did you mean 'glcm'"),
         ({"featureClass": {"glcm": ["Contrst"]}}, "did you mean 'Contrast'"),
         ({"featureClass": {"glcm": ["Dissimilarity"]}}, "it equals DifferenceAverage"),
@@ -76,9 +87,34 @@ def test_voxel_settings_are_left_out_with_a_warning(tmp_path):
 def test_unreadable_file(tmp_path):
     with pytest.raises(InputError):
         RadiomicsSettings.from_yaml(tmp_path / "none.yaml")
-    (tmp_path / "broken.yaml").write_text("setting: [")
-    with pytest.raises(InputError):
-        RadiomicsSettings.from_yaml(tmp_path / "broken.yaml")
+    for content, words in [
+        (b"setting: [", "cannot be read"),
+        (b"# nothing yet", "holds no settings"),
+        (b"setting: {binWidth: 10, binWidth: 20}", "'binWidth' stands twice, again in line 1"),
+        (b"setting: {binWidth: 10} # \xb0", "not UTF-8"),
+    ]:
+        (tmp_path / "broken.yaml").write_bytes(content)
+        with pytest.raises(InputError, match=words):
+            RadiomicsSettings.from_yaml(tmp_path / "broken.yaml")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("tabs.json", '{\n\t"setting": {"binWidth": 10}, "featureClass": {"glcm": null, "firstorder": []}}'),
+        ("mark.yaml", "\ufeffsetting: {binWidth: 1.0e+1}\nfeatureClass: {glcm: , firstorder: {}}"),
+        (
+            "anchors.yaml",
+            "setting: &s\n  binWidth: 10\n  label: 1\nimageType:\n  Original: {<<: *s}\nfeatureClass:\n"
+            "  glcm: # all\n  firstorder: []\n",
+        ),
+    ],
+)
+def test_the_same_settings_in_other_clothes(tmp_path, name, text):
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    settings = RadiomicsSettings.from_yaml(tmp_path / name)
+    assert settings.for_image("Original").binWidth == 10
+    assert settings.featureClass == {"glcm": (), "firstorder": ()}
 
 
 def test_settings_of_one_image_type_win():
@@ -117,6 +153,26 @@ def test_what_pyradiomics_skips_is_left_out_with_a_warning():
     with pytest.warns(UserWarning, match=r"shape2D, which needs force2D: true; glcm Homogeneity1, equal to Id"):
         settings = RadiomicsSettings.from_parameters({"featureClass": classes})
     assert settings.featureClass == {"firstorder": ("Mean",), "glcm": ("Id",)}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "told"),
+    [
+        ({"imageType": {"Original": {}, "LoG": {}}}, "LoG, which names no sigma"),
+        ({"imageType": {"Original": {"preCrop": True}}}, "preCrop of Original alone, for it acts before the filters"),
+        ({"imageType": {"Original": None}, "setting": {"enableCExtensions": True}}, "enableCExtensions, which"),
+    ],
+)
+def test_what_does_nothing_in_pyradiomics_is_left_out_with_a_warning(parameters, told):
+    with pytest.warns(UserWarning, match=told):
+        settings = RadiomicsSettings.from_parameters(parameters)
+    assert settings == RadiomicsSettings()
+
+
+def test_a_class_of_which_nothing_has_a_value_is_left_out():
+    with pytest.warns(UserWarning, match="glcm SumVariance, equal to ClusterTendency"):
+        settings = RadiomicsSettings.from_parameters({"featureClass": {"glcm": ["SumVariance"], "shape": []}})
+    assert settings.featureClass == {"shape": ()}
 
 
 @pytest.mark.parametrize(
