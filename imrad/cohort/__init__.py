@@ -8,6 +8,7 @@ from imrad.cohort.delta import DeltaSettings
 from imrad.cohort.derived import derive_columns, reader_pairs
 from imrad.cohort.endpoints import ENDPOINTS, Endpoint, endpoint_known, parse_endpoint, read_endpoint, survival_y
 from imrad.cohort.features import AGGREGATIONS, feature_columns, feature_table, read_cases
+from imrad.cohort.responses import count_responses
 from imrad.cohort.schema import validate
 from imrad.cohort.store import attach_out_of_fold, cohort_digest, export_tables, read_cohort, write_cohort
 from imrad.cohort.tables import read_table
@@ -23,6 +24,7 @@ __all__ = [
     "attach_out_of_fold",
     "choose_aliquots",
     "cohort_digest",
+    "count_responses",
     "derive_columns",
     "endpoint_known",
     "export_tables",

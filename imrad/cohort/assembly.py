@@ -27,6 +27,7 @@ from imrad.cohort.endpoints import (
 from imrad.cohort.features import drop_mistyped, feature_table, one_row_per_patient, read_cases
 from imrad.cohort.mutations import mutation_status
 from imrad.cohort.readers import described, reader_slot, split_readers
+from imrad.cohort.responses import recorded_responses
 from imrad.cohort.schema import validate
 from imrad.exceptions import CohortError, ConfigError, DuplicateError, NoOverlapError, SchemaError
 
@@ -150,6 +151,11 @@ def assemble(
     )
     for number, other in enumerate(others_features, start=2):
         adata.obsm[reader_slot(number)] = other.reindex(index=patients, columns=features.columns)
+    binary = [item for item in parsed if item.kind == "binary"]
+    if binary:
+        # The column itself is the outcome, and would be found among the clinical ones.
+        as_written = {item.name: recorded_responses(people[item.response]) for item in binary}
+        adata.obsm[keys.RECORDED] = pd.DataFrame(as_written).reindex(patients)
     if targets is not None:
         adata.obsm[keys.IMMUNE] = targets.reindex(patients)
     adata.uns[keys.NAMESPACE] = {

@@ -11,6 +11,7 @@ import pandas as pd
 
 from imrad.cohort.clinical import to_dates, to_numbers
 from imrad.cohort.keys import days_column, event_column, some
+from imrad.cohort.responses import read_responses
 from imrad.exceptions import CohortError, ConfigError, SchemaError, TooFewEventsError
 
 __all__ = ["DAYS_PER", "ENDPOINTS", "Endpoint", "endpoint_known", "parse_endpoint", "read_endpoint", "survival_y"]
@@ -53,10 +54,6 @@ _HAPPENED = {
     "死亡",
 }
 _CENSORED = {"0", "0.0", "false", "no", "n", "alive", "living", "censored", "disease free", "否", "存活", "生存"}
-_RESPONDED = {"1", "1.0", "true", "yes", "y", "cr", "pr", "pcr", "response", "responder", "是", "有反应"}
-_NO_RESPONSE = {"0", "0.0", "false", "no", "n", "sd", "pd", "non-pcr", "npcr", "non-response", "non-responder", "否"}
-_NO_RESPONSE |= {"无反应", "no response"}
-_NOT_EVALUABLE = {"", "ne", "na", "nan", "n/a", "unknown", "not evaluable", "[not available]"}
 
 
 @dataclass(frozen=True)
@@ -182,7 +179,7 @@ def read_endpoint(clinical: pd.DataFrame, endpoint: Endpoint) -> pd.DataFrame:
         )
         raise SchemaError(message)
     if endpoint.response:
-        return _responses(clinical[endpoint.response], endpoint).to_frame(endpoint.name)
+        return read_responses(clinical[endpoint.response], endpoint.name).to_frame(endpoint.name)
     if endpoint.time:
         days = _numbers(clinical[endpoint.time], endpoint) * DAYS_PER[endpoint.unit]
         event = _events(clinical[endpoint.event], endpoint)
@@ -357,25 +354,6 @@ def _events(column: pd.Series[Any], endpoint: Endpoint) -> pd.Series[float]:
         )
         raise CohortError(message)
     return events
-
-
-def _responses(column: pd.Series[Any], endpoint: Endpoint) -> pd.Series[float]:
-    def read(value: Any) -> float:
-        text = "" if pd.isna(value) else str(value).strip().lower()
-        if text in _NOT_EVALUABLE:
-            return np.nan
-        return 1.0 if text in _RESPONDED else 0.0 if text in _NO_RESPONSE else -1.0
-
-    responses = pd.Series([read(value) for value in column], index=column.index, dtype=float)
-    wrong = column.index[responses == -1.0]
-    if len(wrong):
-        values = sorted({str(column[name]) for name in wrong[:50]})
-        message = (
-            f"endpoint {endpoint.name}: the column {column.name} holds {some(values)} for {some(wrong)}; "
-            "it must hold RECIST (CR, PR, SD, PD, NE), pCR and non-pCR, yes and no, or 1 and 0"
-        )
-        raise CohortError(message)
-    return responses
 
 
 def _from_dates(clinical: pd.DataFrame, endpoint: Endpoint) -> tuple[pd.Series[float], pd.Series[float]]:

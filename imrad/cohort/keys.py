@@ -13,6 +13,7 @@ __all__ = [
     "OUT_OF_FOLD",
     "PATIENT",
     "PHENOTYPE",
+    "RECORDED",
     "RISK",
     "SCHEMA_VERSION",
     "VAR_COLUMNS",
@@ -29,6 +30,7 @@ PATIENT = "patient"
 IMMUNE = "immune"
 PHENOTYPE = "phenotype"
 RISK = "risk"
+RECORDED = "recorded"
 OUT_OF_FOLD = "out_of_fold"
 
 VAR_COLUMNS = ("feature_class", "image_filter", "unit", "ibsi_code", "robustness")

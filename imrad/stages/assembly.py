@@ -13,7 +13,7 @@ from imrad import content
 from imrad.cohort.delta import DeltaSettings
 from imrad.config import parse_settings
 from imrad.exceptions import ConfigError, InputError
-from imrad.stages.description import describe
+from imrad.stages.description import describe, describe_responses
 from imrad.stages.excluding import ShortFollowUp, exclude_short
 from imrad.stages.picturing import add_maps, map_digests
 from imrad.stages.readers import add_readers, reader_agreement
@@ -150,10 +150,12 @@ def assemble(run: Run) -> list[str]:
         stage.table("attrition.csv", attrition)
         _splits(run, stage, settings.splits, data)
         others = {name: external_cohort(run, settings, name, data, _join) for name in settings.external}
-        for name, other in {**({HOLDOUT: apart} if apart is not None else {}), **others}.items():
+        unseen = {**({HOLDOUT: apart} if apart is not None else {}), **others}
+        for name, other in unseen.items():
             cohort.write_cohort(other, run.folder / f"external/{name}.h5ad")
             stage.wrote(f"external/{name}.h5ad", cohort.cohort_digest(other))
         describe(stage, data)
+        describe_responses(stage, {"training": data, **unseen})
         for name, table in tables.items():
             stage.table(f"cohort/{name}.csv", table)
         stage.table("cohort/agreement.csv", reader_agreement(data.obs, settings.derive))

@@ -10,11 +10,13 @@ import pandas as pd
 from imrad.stages import blocks
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from anndata import AnnData
 
     from imrad.run import Run, Stage
 
-__all__ = ["describe", "describe_scores"]
+__all__ = ["describe", "describe_responses", "describe_scores"]
 
 NOT_DESCRIBED = ("radiomics_case", "immune_sample", "image", "mask", "series", "case")
 GROUPS = ("site", "center", "centre", "institution", "hospital")
@@ -46,6 +48,16 @@ def describe(stage: Stage, data: AnnData) -> None:
         targets, histogram = _targets(data)
         stage.table("cohort/targets.csv", targets)
         stage.table("cohort/target_histogram.csv", histogram)
+
+
+def describe_responses(stage: Stage, cohorts: Mapping[str, AnnData]) -> None:
+    """Write ``cohort/responses.csv``: what was recorded for binary endpoints, what it counts as, and for how many."""
+    from imrad.cohort import count_responses
+
+    parts = [count_responses(data).assign(cohort=name) for name, data in cohorts.items()]
+    table = pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
+    if len(table):
+        stage.table("cohort/responses.csv", table)
 
 
 def _group_column(data: AnnData) -> str | None:

@@ -101,8 +101,9 @@ def _column(data: AnnData, name: str, place: _Place, *, complete: bool) -> pd.Se
 
 
 def _reader(data: AnnData, name: str, place: _Place) -> pd.DataFrame:
-    if name not in data.obsm or name in ("immune", "phenotype", "risk"):
-        known = [key for key in data.obsm if key not in ("immune", "phenotype", "risk")]
+    others = ("immune", "phenotype", "risk", "recorded")
+    if name not in data.obsm or name in others:
+        known = [key for key in data.obsm if key not in others]
         message = (
             f"{place.where}: the cohort has no second reader's features '{name}'"
             f"{blocks.nearest(name, known)}; give them as assemble.readers: {{{name}: features_of_reader.csv}}"

@@ -89,7 +89,12 @@ def test_response_to_checkpoint_inhibitors(tmp_path):
     assert corrected.notna().all()
     shown = ("response_models", "roc", "scores", "operating", "calibration", "indices", "decision", "agreement")
     shown += ("response_funnel", "univariable", "multivariable", "response_nomogram", "contributions_linear")
-    shown += ("response_subgroups", "centres", "centres_threshold", "centres_roc", "centres_pairs")
+    shown += ("response_subgroups", "centres", "centres_threshold", "centres_roc", "centres_pairs", "recorded")
+    recorded = pd.read_csv(run.folder / "report_data/recorded_response.csv").set_index("recorded")
+    assert list(recorded.index) == ["CR", "PR", "SD", "PD", "NE", "all"]
+    assert recorded.loc["all", "training"] == read_cohort(run.folder / "cohort.h5ad").n_obs
+    assert recorded.loc[["CR", "PR"], "training"].sum() == models.loc["Clinical", "n_positive"]
+    assert recorded.loc[["CR", "PR"], "hospital_B"].sum() == external["n_positive"].iloc[0]
     check_shown(run, "icc", "feature_funnel", *(f"{name}_response" for name in shown))
 
 

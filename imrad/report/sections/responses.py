@@ -15,6 +15,7 @@ from imrad.report.sections import response_patients
 from imrad.report.sections.matched_pair import add_pair
 from imrad.report.sections.model import drawn_nomogram, ready_nomogram
 from imrad.report.sections.names import TITLES
+from imrad.report.sections.recorded import add_recorded
 from imrad.report.tables import RunTables, label
 
 __all__ = ["section", "tell_verdict", "with_shares"]
@@ -113,6 +114,7 @@ def section(tables: RunTables) -> Section:
         if models is None:
             continue
         part.head("{endpoint}", endpoint=label(endpoint))
+        add_recorded(part, tables, endpoint)
         _models(part, endpoint, models)
         _roc(part, tables, endpoint)
         _scores(part, tables, endpoint)
