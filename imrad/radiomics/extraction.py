@@ -21,7 +21,7 @@ from imrad.radiomics.geometry import GeometryLimits, Grid, Mask, bounding_box
 from imrad.radiomics.image_settings import ImageSettings
 from imrad.radiomics.images import MAX_VOXELS, OpenImage, open_image
 from imrad.radiomics.intensity import scaled
-from imrad.radiomics.perturb import KINDS, Kind, draw_perturbations, shuffle_voxels
+from imrad.radiomics.perturb import KINDS, Kind, draw_perturbations, shuffle_voxels, slices_seen
 from imrad.radiomics.quality import inspect_case, thumbnail
 from imrad.radiomics.region_features import Engine, perturbed_features, region_features
 from imrad.radiomics.regions import Region, open_region, read_region
@@ -30,9 +30,6 @@ from imrad.radiomics.settings import RadiomicsSettings
 from imrad.seeds import child_seed
 
 __all__ = ["Engine", "ReadingSettings", "estimate_memory_mb", "extract_case", "open_case"]
-
-# Slices beyond the region's reach that growth, shift and interpolation of perturbed images may look at.
-PERTURBED_REACH = 12
 
 
 class ReadingSettings(BaseModel):
@@ -278,8 +275,12 @@ def _slices_needed(
     wraps = "Wavelet" in settings.imageType
     if wraps and (low - reach < 0 or high + reach > n):
         return 0, n
-    margin = max(reach, settings.padDistance) + (PERTURBED_REACH if perturbed else 1)
-    return max(0, low - margin), min(n, high + margin)
+    margin = max(reach, settings.padDistance) + 1
+    first, last = max(0, low - margin), min(n, high + margin)
+    if perturbed:
+        seen = slices_seen(region.mask, box, region.grid, reach)
+        first, last = min(first, seen[0]), max(last, seen[1])
+    return first, last
 
 
 def _reach_voxels(settings: RadiomicsSettings) -> int | None:

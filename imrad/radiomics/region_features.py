@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import SimpleITK as sitk
@@ -33,7 +33,7 @@ def region_features(
             {str(name): float(value) for name, value in found.items()}
             for found in (extract_pyradiomics(image, grid.image(m.astype(np.uint8)), settings, label=1) for m in masks)
         ]
-    prepared = _prepared(image, masks, settings)
+    prepared = _prepared(sitk.GetArrayViewFromImage(image), Grid.of(image), masks, settings)
     return [prepared.extract(mask, label=1) for mask in masks]
 
 
@@ -72,31 +72,30 @@ def perturbed_features(
     masks: dict[int, Mask] = {}
     for number, change in enumerate(changes):
         with suppress(RegionError):
-            changed, moved = perturber(change)
+            found = perturber.perturbed(change)
             if engine == "imrad" and perturber.keeps_image(change):
-                masks[number] = sitk.GetArrayFromImage(moved).view(np.bool_)
+                masks[number] = found.inside
                 continue
-            found = region_features(changed, [sitk.GetArrayViewFromImage(moved)], plain, engine)[0]
-            table[number] = [found[name] for name in names]
+            if engine == "imrad":
+                prepared = _prepared(found.values, found.grid, [found.inside], plain)
+                row = prepared.extract(found.inside, label=1)
+            else:
+                row = region_features(found.grid.image(found.values), [found.inside], plain, engine)[0]
+            table[number] = [row[name] for name in names]
     if masks:
         # Changes of the mask alone look at one image, filtered once.
-        prepared = _prepared(perturber.image, list(masks.values()), plain)
-        for number, moved_mask in masks.items():
+        still = perturber.unchanged
+        prepared = _prepared(still.values, still.grid, list(masks.values()), plain)
+        for number, mask_alone in masks.items():
             with suppress(RegionError):
-                found = prepared.extract(moved_mask, label=1)
-                table[number] = [found[name] for name in names]
+                row = prepared.extract(mask_alone, label=1)
+                table[number] = [row[name] for name in names]
     return table
 
 
-def _prepared(image: sitk.Image, masks: Sequence[Mask], settings: RadiomicsSettings) -> PreparedImage:
+def _prepared(values: NDArray[Any], grid: Grid, masks: Sequence[Mask], settings: RadiomicsSettings) -> PreparedImage:
     """Return an image that is filtered once for all of these regions."""
-    prepared = PreparedImage(
-        sitk.GetArrayViewFromImage(image),
-        image.GetSpacing(),
-        settings,
-        origin=image.GetOrigin(),
-        direction=image.GetDirection(),
-    )
+    prepared = PreparedImage(values, grid.spacing_mm, settings, origin=grid.origin_mm, direction=grid.direction)
     if len(masks) > 1:
         prepared.reserve(np.logical_or.reduce(masks), label=1)
     return prepared

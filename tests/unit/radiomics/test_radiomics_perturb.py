@@ -9,8 +9,8 @@ from scipy import ndimage
 
 from imrad.exceptions import RegionError
 from imrad.radiomics import RadiomicsSettings, extract_image, feature_names
-from imrad.radiomics.geometry import Grid
-from imrad.radiomics.perturb import KINDS, Perturbation, Perturber, draw_perturbations, shuffle_voxels
+from imrad.radiomics.geometry import Grid, bounding_box
+from imrad.radiomics.perturb import KINDS, Perturbation, Perturber, draw_perturbations, shuffle_voxels, slices_seen
 from imrad.radiomics.region_features import perturbed_features
 
 SHAPE, SPACING = (26, 64, 60), (0.8, 0.8, 2.0)
@@ -119,7 +119,7 @@ def test_contours_follow_supervoxels(perturber):
         assert 0.7 < dice < 1
         seen.append(now)
     assert not np.array_equal(seen[0], seen[1])
-    _, labels, overlap = perturber._supervoxels
+    labels, overlap = perturber._outlines.supervoxels
     assert overlap.max() == 1
     assert labels.max() + 1 == overlap.size
     volume_mm3 = 0.8 * 0.8 * 2.0 * labels.size / overlap.size
@@ -231,3 +231,45 @@ def test_every_voxel_of_a_moved_image_is_sampled():
     for change in draw_perturbations(4, seed=5, kinds=("rotation", "translation")):
         values, _ = arrays(Perturber(flat, mask)(change))
         assert (values == 57).all()
+
+
+MOVING = tuple(kind for kind in KINDS if kind != "noise")
+
+
+@pytest.mark.parametrize("region", [(20, 21, 40, 80, 58, 62), (15, 25, 40, 80, 40, 80)], ids=["long", "broad"])
+def test_a_moved_image_is_the_images_own_to_its_corners(region):
+    # A slope stays a slope; what is mirrored instead of looked at would bend it.
+    z, y, x = np.indices((40, 120, 120))
+    grid = Grid((120, 120, 40), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0), GRID.direction)
+    z0, z1, y0, y1, x0, x1 = region
+    mask = (z >= z0) & (z < z1) & (y >= y0) & (y < y1) & (x >= x0) & (x < x1)
+    perturber = Perturber(grid.image((3.0 * x + 5.0 * y - 2.0 * z).astype(np.float32)), mask)
+    furthest = [Perturbation(0, turn, (0.75, 0.75, 0.75)) for turn in (-13.0, 13.0)]
+    for change in (*furthest, *draw_perturbations(8, seed=1, kinds=MOVING)):
+        values = perturber.perturbed(change).values
+        assert all(np.abs(np.diff(values, n=2, axis=axis)).max() < 0.02 for axis in range(3))
+
+
+def test_the_slices_seen_are_all_that_perturbations_need():
+    shape = (80, 64, 60)
+    values = np.random.default_rng(3).normal(0, 50, shape).astype(np.float32)
+    grid = Grid((60, 64, 80), (0.8, 0.8, 0.7), (0.0, 0.0, 0.0), GRID.direction)
+    z, y, x = np.indices(shape)
+    mask = ((z - 40) / 6) ** 2 + ((y - 30) / 14) ** 2 + ((x - 28) / 9) ** 2 <= 1
+    first, last = slices_seen(mask, bounding_box(mask), grid, 4)
+    assert first > 0
+    assert last < 80
+    whole = Perturber(grid.image(values), mask)
+    slab = grid.cropped(((first, last), (0, 64), (0, 60)))
+    part = Perturber(slab.image(values[first:last]), mask[first:last])
+    for change in draw_perturbations(12, seed=4):
+        expected, found = whole.perturbed(change), part.perturbed(change)
+        np.testing.assert_array_equal(found.inside, expected.inside)
+        np.testing.assert_array_equal(found.values, expected.values)
+
+
+def test_a_wide_pad_ends_with_the_image():
+    # Where features need all of an image, its perturbations are not much larger than it.
+    image = GRID.image(smooth().astype(np.float32))
+    values, _ = arrays(Perturber(image, ellipsoid(), pad=500)(Perturbation(0, rotation_deg=13.0)))
+    assert all(n < size + 60 for n, size in zip(values.shape, SHAPE, strict=True))
