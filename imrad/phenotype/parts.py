@@ -82,7 +82,8 @@ def make_job(plan: Plan, selection: Selection, rows: Rows, y: np.ndarray[Any, An
     """Return the job of one selection in one training part."""
     return Job(
         X=np.ascontiguousarray(selection.Z[rows]),
-        y=y,
+        # One layout for all: a kernel is compiled anew for every layout that it meets.
+        y=np.ascontiguousarray(y),
         X_new=np.ascontiguousarray(selection.Z[new]),
         codes=selection.codes[rows],
         codes_new=selection.codes[new],

@@ -8,11 +8,13 @@ gradient is computed.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from imrad.compiled import compiled
 from imrad.survival.path_likelihood import likelihood, objective
-from imrad.survival.path_steps import enter, metric, quadratic
+from imrad.survival.path_steps import copy, enter, metric, quadratic
 
 __all__ = ["solve_path"]
 
@@ -71,8 +73,9 @@ def solve_path(  # type: ignore[no-untyped-def] # noqa: C901 # pragma: no cover
     hessian = np.empty((capacity, capacity), dtype=np.float32)
     members = np.empty(p, dtype=np.int64)
     inside = np.zeros(p, dtype=np.bool_)
-    m = 0
-    fresh = 0
+    # Of a number's type, not a literal's: the functions called with them are then compiled once.
+    m: Any = np.int64(0)
+    fresh: Any = np.int64(0)
 
     if family != 2:
         mean = np.sum(weight * target) / n
@@ -89,7 +92,7 @@ def solve_path(  # type: ignore[no-untyped-def] # noqa: C901 # pragma: no cover
     n_free = m
     gradient = np.zeros(p)
     reference = np.zeros(n)
-    known = False
+    known: Any = np.bool_(False)
     bound = np.zeros(p)
     last = n_steps
     lam = 0.0
@@ -118,18 +121,19 @@ def solve_path(  # type: ignore[no-untyped-def] # noqa: C901 # pragma: no cover
             if m > capacity:
                 grown = min(p, max(2 * capacity, m))
                 new_block = np.empty((grown, n))
-                new_block[:fresh] = block[:fresh]
                 new_single = np.empty((grown, n), dtype=np.float32)
-                new_single[:fresh] = single[:fresh]
                 new_means = np.empty((grown, max(n_times, 1)), dtype=np.float32)
-                new_means[:fresh] = means[:fresh]
                 new_hessian = np.empty((grown, grown), dtype=np.float32)
-                new_hessian[:fresh, :fresh] = hessian[:fresh, :fresh]
+                for a in range(fresh):
+                    copy(block[a], new_block[a])
+                    copy(single[a], new_single[a])
+                    copy(means[a], new_means[a])
+                    copy(hessian[a], new_hessian[a])
                 block, single, means, hessian, capacity = new_block, new_single, new_means, new_hessian, grown
             if refresh:
-                kept_curvature[:] = curvature
-                kept_expo[:] = expo
-                kept_risk[:] = risk
+                copy(curvature, kept_curvature)
+                copy(expo, kept_expo)
+                copy(risk, kept_risk)
                 fresh = 0
             new_metric = refresh
             if fresh < m:
@@ -201,7 +205,7 @@ def solve_path(  # type: ignore[no-untyped-def] # noqa: C901 # pragma: no cover
                         refresh = True
                         continue
                 else:
-                    eta[:] = trial_eta
+                    copy(trial_eta, eta)
                     value = trial
             if opening and family > 0:
                 for a in range(n_free):
@@ -251,8 +255,8 @@ def solve_path(  # type: ignore[no-untyped-def] # noqa: C901 # pragma: no cover
             break
         if opening:
             if not given:
-                gradient[:] = np.dot(X, residual) / n
-                reference[:] = residual
+                copy(np.dot(X, residual) / n, gradient)
+                copy(residual, reference)
                 known = True
                 top = 0.0
                 for j in range(p):
@@ -267,7 +271,8 @@ def solve_path(  # type: ignore[no-untyped-def] # noqa: C901 # pragma: no cover
                     lambdas[s] = top * ratio ** (s / max(n_steps - 1, 1))
             step_number = 0
             continue
-        coef[:, step_number] = beta
+        for j in range(p):
+            coef[j, step_number] = beta[j]
         likelihoods[step_number] = value
         if frozen and l1_ratio == 0.0:
             # glmnet opens a ridge path at a penalty of 9.9e35: no effect but a direction.
@@ -290,9 +295,9 @@ def solve_path(  # type: ignore[no-untyped-def] # noqa: C901 # pragma: no cover
                     inside[members[a]] = False
             for a in range(kept):
                 members[a] = members[chosen[a]]
-                block[a] = block[chosen[a]]
-                single[a] = single[chosen[a]]
-                means[a] = means[chosen[a]]
+                copy(block[chosen[a]], block[a])
+                copy(single[chosen[a]], single[a])
+                copy(means[chosen[a]], means[a])
                 for c in range(kept):
                     hessian[a, c] = hessian[chosen[a], chosen[c]]
             m = kept

@@ -11,10 +11,17 @@ import numpy as np
 from imrad.compiled import compiled
 from imrad.survival.path_likelihood import risk_means
 
-__all__ = ["enter", "metric", "quadratic"]
+__all__ = ["copy", "enter", "metric", "quadratic"]
 
 # A step of so many standard deviations' worth is no step but a model without a minimum.
 _FARTHEST = 1e6
+
+
+@compiled(error_model="numpy")
+def copy(source, target):  # type: ignore[no-untyped-def] # pragma: no cover
+    """Copy a vector into the beginning of another; much quicker to compile than ``target[:] = source``."""
+    for i in range(len(source)):
+        target[i] = source[i]
 
 
 @compiled(error_model="numpy")
@@ -157,8 +164,8 @@ def enter(X, residual, gradient, reference, known, bound, inside, usable, member
             if not inside[j] and usable[j] and abs(gradient[j]) + reach > bound[j]:
                 doubtful += 1
     if not known or doubtful > p // 3:
-        gradient[:] = np.dot(X, residual) / n
-        reference[:] = residual
+        copy(np.dot(X, residual) / n, gradient)
+        copy(residual, reference)
         reach = 0.0
     for j in range(p):
         if not inside[j] and usable[j] and abs(gradient[j]) + reach > bound[j]:

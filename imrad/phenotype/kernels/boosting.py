@@ -25,23 +25,24 @@ Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 
 @compiled(nogil=True)
-def _pairwise_sum(values: Any, first: Any, last: Any) -> Any:
-    """Return a sum in NumPy's order of additions (up to 128), so that leaves equal scikit-learn's bits."""
-    n = last - first
+def _pairwise_sum(values: Any, n: int) -> Any:
+    """Return the sum of the first n in NumPy's order of additions (up to 128): leaves equal scikit-learn's bits."""
+    total = 0.0
     if n < 8:
-        total = 0.0
-        for i in range(first, last):
+        for i in range(n):
             total += values[i]
         return total
-    part = values[first : first + 8].copy()
+    part = np.empty(8)
+    for j in range(8):
+        part[j] = values[j]
     i = 8
     while i < n - n % 8:
         for j in range(8):
-            part[j] += values[first + i + j]
+            part[j] += values[i + j]
         i += 8
     total = ((part[0] + part[1]) + (part[2] + part[3])) + ((part[4] + part[5]) + (part[6] + part[7]))
     for j in range(i, n):
-        total += values[first + j]
+        total += values[j]
     return total
 
 
@@ -58,6 +59,9 @@ def _boost(X: Any, y: Any, order: Any, tied: Any, new: Any, seeds: Any, max_dept
     stack = np.empty((most_nodes, 5), np.int64)
     work = np.empty((p, n), np.int32)
     spare = np.empty(n + 1, np.int32)
+    inside = np.zeros(n, np.bool_)
+    slopes = np.empty(n)
+    curves = np.empty(n)
     keep = np.empty(n + 1, np.int32)
     samples = np.empty(n, np.int64)
     goes_left = np.empty(n, np.int32)
@@ -81,9 +85,10 @@ def _boost(X: Any, y: Any, order: Any, tied: Any, new: Any, seeds: Any, max_dept
             probability = y[i] - residual[i]
             curve[i] = probability * (1 - probability)
             samples[i] = i
-        work[:] = order
         for f in range(p):
             features[f] = f
+            for j in range(n):
+                work[f, j] = order[f, j]
         state[0] = seeds[tree]
         n_nodes, waiting = 1, 1
         stack[0, 0], stack[0, 1], stack[0, 2], stack[0, 3], stack[0, 4] = 0, 0, n, 0, 0
@@ -155,9 +160,17 @@ def _boost(X: Any, y: Any, order: Any, tied: Any, new: Any, seeds: Any, max_dept
                 for j in range(n_known, n_known + n_found):
                     constant[j] = features[j]
             if best_feature < 0:
-                inside = np.sort(samples[first:last])
-                top = _pairwise_sum(residual[inside], 0, m) / m
-                bottom = _pairwise_sum(curve[inside], 0, m) / m
+                # In the rows' order, as scikit-learn adds them.
+                for j in range(first, last):
+                    inside[samples[j]] = True
+                held = 0
+                for i in range(n):
+                    if inside[i]:
+                        slopes[held], curves[held] = residual[i], curve[i]
+                        held += 1
+                        inside[i] = False
+                top = _pairwise_sum(slopes, m) / m
+                bottom = _pairwise_sum(curves, m) / m
                 step = 0.0 if abs(bottom) < 1e-150 else rate * (top / bottom)
                 feature[node], value[node] = -1, step
                 for j in range(first, last):

@@ -37,7 +37,6 @@ def _newton(design: Any, y: Any, ridge: float) -> Any:
     n, k = design.shape
     beta = np.zeros(k)
     slope = np.empty(k)
-    curve = np.empty((k, k))
     scaled = np.empty((n, k))
     now = _loss(design, y, beta, ridge)
     for _ in range(100):
@@ -53,7 +52,7 @@ def _newton(design: Any, y: Any, ridge: float) -> Any:
             for f in range(k):
                 slope[f] += away * design[i, f]
                 scaled[i, f] = weight * design[i, f]
-        curve[:] = design.T @ scaled
+        curve = design.T @ scaled
         for f in range(k - 1):
             slope[f] += ridge * beta[f]
             curve[f, f] += ridge

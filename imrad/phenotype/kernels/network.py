@@ -55,8 +55,10 @@ def _train(X: Any, y: Any, W: Any, v: Any, orders: Any, batch: int, n_iter: int,
             size = min(batch, n - first)
             if not whole:
                 for i in range(size):
-                    Xb[i] = X[orders[epoch, first + i]]
-                    yb[i] = y[orders[epoch, first + i]]
+                    drawn = orders[epoch, first + i]
+                    for f in range(p):
+                        Xb[i, f] = X[drawn, f]
+                    yb[i] = y[drawn]
                 for i in range(size, batch):
                     Xb[i] = zero
                 Xt = np.ascontiguousarray(Xb.T)

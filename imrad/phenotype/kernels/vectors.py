@@ -139,7 +139,9 @@ def _platt(margins: Any, y: Any) -> Any:
     n = len(y)
     n_high = y.sum()
     n_low = n - n_high
-    goal = np.where(y == 1, (n_high + 1) / (n_high + 2), 1 / (n_low + 2))
+    goal = np.empty(n)
+    for i in range(n):
+        goal[i] = (n_high + 1) / (n_high + 2) if y[i] == 1 else 1 / (n_low + 2)
     flat = np.log((n_high + 1) / (n_low + 1))
     a, b = 0.0, flat
     for _ in range(100):
