@@ -262,7 +262,8 @@ def _run_case(
 
 def _collect(items: list[dict[str, Any]], results: list[dict[str, Any]]) -> Extraction:
     about = [name for name in ABOUT if any(item.get(name) for item in items)]
-    features, failures, geometry, imaging, quality, repeats = [], [], [], [], [], []
+    failures, geometry, imaging, quality = [], [], [], []
+    features, repeats = _Rows(), _Rows()
     pictures: dict[tuple[str, str], tuple[NDArray[np.uint8], NDArray[np.uint8]]] = {}
     for item, result in zip(items, results, strict=True):
         who = {"patient": item["patient"], "case": item["case"]}
@@ -272,26 +273,53 @@ def _collect(items: list[dict[str, Any]], results: list[dict[str, Any]]) -> Extr
             continue
         geometry.append({**who, **result["geometry"]})
         imaging.append({**who, **result["imaging"]})
-        for case, row, seen in zip(result["cases"], result["values"], result["quality"], strict=True):
-            features.append({**who, "case": case, **dict(zip(result["names"], row.tolist(), strict=True))})
-            quality.append({**who, "case": case, **seen})
-        for number, row in enumerate(result.get("repeats", ())):
-            values = dict(zip(result["names"], row.tolist(), strict=True))
-            repeats.append({**who, "perturbation": number, **values})
+        cases = [{**who, "case": case} for case in result["cases"]]
+        features.add(cases, result["names"], result["values"])
+        quality += [{**case, **seen} for case, seen in zip(cases, result["quality"], strict=True)]
+        if "repeats" in result:
+            numbered = [{**who, "perturbation": number} for number in range(len(result["repeats"]))]
+            repeats.add(numbered, result["names"], result["repeats"])
         if "thumbnail" in result:
             grey, outline = result["thumbnail"]
             apart = "".join(f"/{item[name]}" for name in ("region", "reader") if item.get(name))
             pictures[item["patient"], f"{item['case']}{apart}"] = (grey, outline)
     head = ["patient", "case", *about]
     return Extraction(
-        _table(features, head),
+        features.table(head),
         _table(failures, [*head, "error", "reason"]),
         _table(geometry, head),
         _table(imaging, head),
         _table(quality, head),
-        _table(repeats, [*head, "perturbation"]),
+        repeats.table([*head, "perturbation"]),
         pictures,
     )
+
+
+class _Rows:
+    """Rows of features, joined as arrays: a thousand columns are slow to join one value at a time."""
+
+    def __init__(self) -> None:
+        self._about: list[dict[str, Any]] = []
+        self._blocks: list[tuple[tuple[str, ...], NDArray[np.float64]]] = []
+
+    def add(self, about: list[dict[str, Any]], names: list[str], values: NDArray[np.float64]) -> None:
+        """Add rows that have the same features."""
+        self._about += about
+        self._blocks.append((tuple(names), values))
+
+    def table(self, head: list[str]) -> pd.DataFrame:
+        """Return all rows; features in the order in which they came, NaN where a row lacks one."""
+        if not self._about:
+            return pd.DataFrame(columns=head)
+        lists = dict.fromkeys(names for names, _ in self._blocks)
+        place = {name: n for n, name in enumerate(dict.fromkeys(name for names in lists for name in names))}
+        columns = {names: [place[name] for name in names] for names in lists}
+        values = np.full((len(self._about), len(place)), np.nan)
+        first = 0
+        for names, rows in self._blocks:
+            values[first : first + len(rows), columns[names]] = rows
+            first += len(rows)
+        return pd.concat([pd.DataFrame(self._about), pd.DataFrame(values, columns=list(place))], axis=1)
 
 
 def _table(rows: list[dict[str, Any]], head: list[str]) -> pd.DataFrame:

@@ -63,7 +63,7 @@ class Outlines:
             labels, overlap = self.supervoxels
             draw = generator(seed, "contour").random(overlap.size)
             chosen = (overlap >= ALWAYS) | ((overlap >= NEVER) & (draw < overlap))
-            found = chosen[labels]
+            found = chosen.take(labels)
             count = int(np.count_nonzero(found))
             # A region smaller than the supervoxels keeps its outline rather than vanish.
             if count >= 0.5 * n:
@@ -74,13 +74,13 @@ class Outlines:
         return outline[:-1, :-1, :-1]
 
     @cached_property
-    def supervoxels(self) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    def supervoxels(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """The labels of supervoxels that may touch the region, and each one's overlap with it."""
         near = slices(shifted(self._near, self.room))
         values, mask = self._values[slices(self._near)].astype(np.float32), self._outline[near]
-        low, high = np.percentile(values, [1, 99])
-        scaled = np.clip((values - low) / max(float(high - low), 1e-6), 0, 1)
-        labels: NDArray[np.int32] = supervoxels(scaled, np.asarray(self._sampling_mm), self._side_mm, LIKENESS, 2)
+        low, high = (float(value) for value in np.percentile(values, [1, 99]))
+        scaled = np.clip((values - low) / max(high - low, 1e-6), 0, 1)
+        labels: NDArray[np.int64] = supervoxels(scaled, np.asarray(self._sampling_mm), self._side_mm, LIKENESS, 2)
         whole = np.bincount(labels.ravel())
         inside = np.bincount(labels.ravel(), weights=mask.ravel(), minlength=whole.size)
         return labels, inside / np.maximum(whole, 1)
