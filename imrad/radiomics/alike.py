@@ -49,7 +49,10 @@ def join_table(steps: Any) -> Any:
     touching = np.zeros(n, np.int64)
     for i in range(n):
         for j in range(n):
-            if np.abs(steps[i] - steps[j]).max() <= 1:
+            near = True
+            for axis in range(3):
+                near &= abs(steps[i, axis] - steps[j, axis]) <= 1
+            if near:
                 touching[i] |= 1 << j
     table = np.full((1 << n, 5), -1, np.int8)
     for alike in range(1 << n):

@@ -78,7 +78,11 @@ def order_statistics(values: Any, ranks: Any) -> Any:
     # Buckets of equal width keep the order; only those into which a rank falls are gathered and sorted.
     scale = BUCKETS / width if width > 0.0 else np.inf
     if not (np.isfinite(width) and np.isfinite(scale)):
-        return np.sort(values)[ranks]
+        ordered = np.sort(values)
+        found = np.empty(ranks.size)
+        for k in range(ranks.size):
+            found[k] = ordered[ranks[k]]
+        return found
     bucket = np.empty(values.size, np.int32)
     ends = np.zeros(BUCKETS + 1, np.int64)
     for n in range(values.size):
@@ -89,7 +93,7 @@ def order_statistics(values: Any, ranks: Any) -> Any:
     wanted = np.zeros(BUCKETS, np.uint8)
     for k in range(ranks.size):
         wanted[np.searchsorted(ends, ranks[k], "right") - 1] = 1
-    near = np.empty_like(values)
+    near = np.empty(values.size)
     home = np.empty(values.size, np.int32)
     kept = np.uintp(0)
     for n in range(values.size):
@@ -101,7 +105,13 @@ def order_statistics(values: Any, ranks: Any) -> Any:
     for k in range(ranks.size):
         b = np.searchsorted(ends, ranks[k], "right") - 1
         if b != last:
-            members = np.sort(near[:kept][home[:kept] == b])
+            members = np.empty(ends[b + 1] - ends[b])
+            held = 0
+            for n in range(kept):
+                if home[n] == b:
+                    members[held] = near[n]
+                    held += 1
+            members.sort()
             last = b
         found[k] = members[ranks[k] - ends[b]]
     return found

@@ -112,7 +112,9 @@ def run_features(matrices: Any, grey: Any, sizes: Any) -> Any:
     """Return the :func:`matrix_features` of each direction, shape (directions, 16)."""
     out = np.empty((matrices.shape[0], 16))
     for a in range(matrices.shape[0]):
-        out[a] = matrix_features(matrices[a], grey, sizes)
+        found = matrix_features(matrices[a], grey, sizes)
+        for k in range(found.size):
+            out[a, k] = found[k]
     return out
 
 

@@ -173,12 +173,13 @@ def _widest(points: Any, first: Any, step: Any) -> float:  # noqa: C901 - one co
     planes = first.size - 1
     bounds = np.zeros((planes, 4))
     for plane in range(planes):
-        a, b = first[plane], first[plane + 1]
-        if b > a:
-            bounds[plane, 0] = points[a:b, 1].min() * step[1]
-            bounds[plane, 1] = points[a:b, 1].max() * step[1]
-            bounds[plane, 2] = points[a:b, 2].min() * step[2]
-            bounds[plane, 3] = points[a:b, 2].max() * step[2]
+        for n in range(first[plane], first[plane + 1]):
+            for k in range(2):
+                place = points[n, k + 1] * step[k + 1]
+                if n == first[plane]:
+                    bounds[plane, 2 * k] = bounds[plane, 2 * k + 1] = place
+                bounds[plane, 2 * k] = min(bounds[plane, 2 * k], place)
+                bounds[plane, 2 * k + 1] = max(bounds[plane, 2 * k + 1], place)
     best = 0.0
     here = 0
     for _ in range(4):  # walk to a far pair first: most plane pairs then cannot hold a farther one
