@@ -10,14 +10,20 @@ case                                      pyradiomics 3.0.1                     
 ========================================  ===========================================  ==========================
 one voxel, or fewer extended axes than    ``ValueError``                               ``RegionError``
 ``minimumROIDimensions``
-whole-number images near their type's     bin edges wrap round (8-bit images above     edges in double precision
-end                                       205 at bin width 25): wrong levels
-image too small for LoG; image all 0      image left out, or NaN intensities and an    the same columns, NaN
-for square, logarithm and exponential     error
-``LBP2D``, ``LBP3D`` without extra        image left out with a log line               always computed
-packages; ``LBP3D`` with SciPy >= 1.15
+whole-number images near their type's     bin edges wrap round (8-bit images above     edges and samples in
+end                                       205 at bin width 25): wrong levels; samples  double precision
+                                          of ``LBP3D`` wrap round
+image too small for LoG; image all 0 for  image left out, or NaN intensities and an    the same columns, NaN
+square, logarithm and exponential         error
+``LBP2D``, ``LBP3D`` without extra        image left out with a log line;              always computed
+packages; ``LBP3D`` with SciPy >= 1.15,   ``IndexError``
+or with ``lbp3DLevels: 1``
+``LBP3D`` where all samples around a      kurtosis NaN with recent SciPy, -3 with      -3
+voxel are alike                           older
 ``shape2D``                               tests the wrong axis (x for z); fails on     tests ``force2Ddimension``
                                           regions of few pixels
+``force2D`` and no ``featureClass`` in    ``shape2D`` joins the other classes where    the seven classes; name
+the file                                  the region is flat, and raises where not     ``shape2D`` to have it
 shape with ``resegmentRange`` without     shape of the mask cut to the box of what     the same (set
 ``resegmentShape``                        re-segmentation keeps                        ``resegmentShape``)
 a mask with a single value, such as all   ``ValueError``: "no labels found"            computed
@@ -26,6 +32,11 @@ NaN or infinite intensities in a region   undefined levels                      
 IMC2 of directions without information    NaN for that direction, by rounding          the same
 whole-number images resampled             values cut off at the point, so that a       the same (``mode: ibsi``
                                           constant 57 may become 56                    rounds)
+``interpolator: 3``                       B-spline with SimpleITK before 2.4; since    B-spline
+                                          then "interpolator not set"
+a distance given twice                    counted twice in GLDM                        ``ConfigError``
+settings of one image type that act       no effect, and no word of it                 left out, with a warning
+before the filters; LoG without sigma
 ========================================  ===========================================  ==========================
 """
 

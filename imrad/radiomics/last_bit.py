@@ -64,7 +64,7 @@ def information(matrices: Array) -> float:
     p = _shares(matrices)
     if p is None:
         return float("nan")
-    p = p[None]  # one more axis, as pyradiomics has it: numpy's order of summation follows the layout
+    p = p[None]  # one more axis, as pyradiomics has it
     px = p.sum(2, keepdims=True)
     py = p.sum(1, keepdims=True)
     hxy = (-1) * np.sum(p * np.log2(p + EPS), (1, 2))
@@ -82,4 +82,8 @@ def _shares(matrices: Array) -> Array | None:
     if not totals.any():
         return None
     held = totals > 0
-    return np.ascontiguousarray(np.moveaxis(matrices[held] / totals[held, None, None], 0, 2))
+    p = matrices[held] / totals[held, None, None]
+    # numpy's order of summation follows the memory, which in pyradiomics depends on what was deleted before.
+    if held.all():
+        return np.ascontiguousarray(p.transpose(2, 1, 0)).transpose(1, 0, 2)
+    return np.ascontiguousarray(p.transpose(0, 2, 1)).transpose(2, 1, 0)

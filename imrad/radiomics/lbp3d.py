@@ -27,8 +27,12 @@ SUPPORT = 40
 BATCH = 20_000
 
 
-def icosphere(subdivisions: int) -> Array:
-    """Return the vertices of a subdivided icosahedron on the unit sphere, shape (vertices, 3)."""
+def icosphere(subdivisions: int, radius: float = 1.0) -> Array:
+    """Return the vertices of a subdivided icosahedron, shape (vertices, 3).
+
+    Middles of edges are moved out onto the sphere as trimesh moves them: beside an image's edge, the last bit
+    of a place decides whether it lies inside.
+    """
     golden = (1 + np.sqrt(5)) / 2
     corners = []
     for a in (-1.0, 1.0):
@@ -51,15 +55,19 @@ def icosphere(subdivisions: int) -> Array:
                 edge = (min(i, j), max(i, j))
                 if edge not in known:
                     known[edge] = len(vertices)
-                    middle = points[i] + points[j]
-                    vertices.append(middle / np.linalg.norm(middle))
+                    vertices.append((points[i] + points[j]) / 2)
                 middles.append(known[edge])
             ab, ac, bc = middles
             a, b, c = face
             smaller += [(a, ab, ac), (b, ab, bc), (c, ac, bc), (ab, ac, bc)]
-        points = np.array(vertices)
+        points = _onto_sphere(np.array(vertices), radius)
         faces = smaller
-    return np.asarray(points)
+    return points if subdivisions else _onto_sphere(points, radius)
+
+
+def _onto_sphere(points: Array, radius: float) -> Array:
+    length = np.sqrt(np.dot(points**2, [1, 1, 1]))[:, None]
+    return points + points / length * (radius - length)  # type: ignore[no-any-return]
 
 
 def binary_patterns_3d(
@@ -76,7 +84,7 @@ def binary_patterns_3d(
         The region in the box; values elsewhere are 0.
     """
     radius = settings.lbp3DIcosphereRadius
-    sphere = icosphere(settings.lbp3DIcosphereSubdivision) * radius
+    sphere = icosphere(settings.lbp3DIcosphereSubdivision, radius)
     azimuth = np.arccos(np.clip(sphere[:, 2] / radius, -1, 1))
     polar = np.abs(np.arctan2(sphere[:, 1], sphere[:, 0]))
     harmonics = [
@@ -96,10 +104,13 @@ def binary_patterns_3d(
         batch = voxels[first : first + BATCH]
         places = batch[:, None, :] + sphere[None]
         samples = ndimage.map_coordinates(spline, np.moveaxis(places, 2, 0), order=3, prefilter=False)
+        # SciPy returns samples in the image's own type.
         if whole:
             samples = np.trunc(samples + np.copysign(0.5, samples))
             if source.dtype.kind == "u":
                 samples = np.clip(samples, 0, np.iinfo(source.dtype).max)
+        else:
+            samples = samples.astype(source.dtype).astype(np.float64)
         stop = first + len(batch)
         kurtosis[first:stop] = _kurtosis(samples)
         centre = source[tuple(batch.T)].astype(np.float64)
@@ -114,7 +125,7 @@ def binary_patterns_3d(
 
 
 def _kurtosis(samples: Array) -> Array:
-    d = samples - samples.mean(axis=1, keepdims=True)
-    m2 = (d**2).mean(axis=1)
-    m4 = (d**4).mean(axis=1)
+    squares = (samples - samples.mean(axis=1, keepdims=True)) ** 2
+    m2 = squares.mean(axis=1)
+    m4 = (squares**2).mean(axis=1)
     return np.where(m2 > 0, m4 / np.where(m2 > 0, m2, 1) ** 2, 0) - 3  # type: ignore[no-any-return]

@@ -1,7 +1,7 @@
 """Parameter files of pyradiomics, read as pyradiomics 3.0.1 reads them.
 
 Sections become the keywords of :class:`imrad.radiomics.RadiomicsSettings`. What pyradiomics passes
-over without a word is left out too, and told.
+over without a word (settings that come too late, features without a value) is left out too, and told.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def as_keywords(parameters: object, fields: Collection[str]) -> tuple[dict[str, 
     for key in _section(parameters, "voxelSetting"):
         known_key(key, VOXEL_KEYS, "voxelSetting")
     if parameters.get("voxelSetting"):
-        notes.append("voxelSetting, which concerns feature maps, and imrad makes none")
+        notes.append("voxelSetting, which concerns feature maps (imrad makes none)")
     return {**setting, **chosen}, notes
 
 

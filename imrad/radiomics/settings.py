@@ -317,7 +317,7 @@ class RadiomicsSettings(FilterSettings):
             message = f"{origin}: {error}"
             raise ConfigError(message) from error
         if left_out:
-            warnings.warn(f"{origin}: left out, as pyradiomics does: {'; '.join(left_out)}", UserWarning, stacklevel=2)
+            warnings.warn(f"{origin}: left out: {'; '.join(left_out)}", UserWarning, stacklevel=2)
         return settings
 
     def to_parameters(self) -> dict[str, Any]:

@@ -123,6 +123,28 @@ def test_spherical_patterns_of_unsigned_images_stay_within_their_type():
     )
 
 
+def test_samples_of_spherical_patterns_beside_the_edge_of_an_image():
+    # pyradiomics 3.0.1 with trimesh 5.2: a vertex that reaches the edge to the last bit lies inside or outside of it.
+    image = np.random.default_rng(7).normal(500, 100, (6, 7, 8))
+    mask = np.zeros(image.shape, np.uint8)
+    mask[0:3, 1:5, 2:7] = 1
+    settings = RadiomicsSettings(
+        imageType={"LBP3D": {"lbp3DIcosphereRadius": 2.0}}, featureClass={"firstorder": ["Mean", "Variance"]}
+    )
+    found = extract(image, mask, (1.0, 1.0, 1.0), settings)
+    assert found == pytest.approx(
+        {
+            "lbp-3D-m1_firstorder_Mean": 7.306046912426401,
+            "lbp-3D-m1_firstorder_Variance": 25.75605596768152,
+            "lbp-3D-m2_firstorder_Mean": 8.942343420133911,
+            "lbp-3D-m2_firstorder_Variance": 29.603084784752163,
+            "lbp-3D-k_firstorder_Mean": -1.1953029490378673,
+            "lbp-3D-k_firstorder_Variance": 0.5701791966783188,
+        },
+        rel=1e-9,
+    )
+
+
 @pytest.mark.parametrize("entry", [key for key, row in BASELINE.items() if row["class"] != "shape2D"])
 def test_baselines_of_pyradiomics(entry, request):
     row = BASELINE[entry]
