@@ -19,7 +19,7 @@ from imrad.report.page import Text
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["COLOURS", "MARKERS", "STYLES", "Display"]
+__all__ = ["COLOURS", "MARKERS", "STYLES", "Display", "two_lines"]
 
 # Okabe and Ito's colours stay apart for the colour-blind; line styles and markers keep them apart in grey print.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")
@@ -128,3 +128,13 @@ def _shorten(figure: Figure) -> None:
 
 def _short(text: str) -> str:
     return text if len(text) <= LONGEST or "\n" in text else f"{text[: LONGEST - 15]}…{text[-14:]}"
+
+
+def two_lines(name: str, width: int = 26) -> str:
+    """Return a name that fits over a panel: broken once, where it breaks by itself, the middle taken out if longer."""
+    if len(name) <= width:
+        return name
+    breaks = [at for at in range(width // 3, width + 1) if name[at - 1] in "_:- "]
+    at = breaks[-1] if breaks else width
+    rest, half = name[at:], width // 2 - 1
+    return f"{name[:at]}\n{rest if len(rest) <= width else f'{rest[:half]}…{rest[-half:]}'}"

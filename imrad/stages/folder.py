@@ -32,6 +32,8 @@ READER = re.compile(
     re.IGNORECASE,
 )
 FEWEST_READERS = 2
+LOOKED = 5
+"""So many images are looked at, whether masks that a letter tells apart have voxels in common."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,10 @@ class Volume:
     mask: bool | None = None
     tag: str = ""
     series: str = ""
+
+
+Overlap = Callable[[Found, list[Found]], bool | None]
+"""Tells whether the masks of an image have voxels in common; None where they cannot be read."""
 
 
 class Identities:
@@ -182,19 +188,26 @@ def _one(root: Path, volume: Volume, known: Identities) -> Found:
     bare = [re.sub(r"^[\W_]+|[\W_]+$", "", IMAGE.sub("", MASK.sub("", part))) for part in parts]
     named = next((name for text in (tag, *parts[::-1], *bare[::-1]) if (name := known.find(text))), "")
     # Whose it is: the sheet's spelling; else the DICOM tag; else the nearest name that is more than 'mask' or 'ct'.
-    patient = named or tag or next((text for text in bare[::-1] if text), parts[-1])
+    # The letter that mask_A leaves is a reader's or a lesion's, and the folder the patient's.
+    letter = bool(MASK.search(parts[-1])) and bool(READER.fullmatch(bare[-1]))
+    nearest = [*bare[-2::-1], bare[-1]] if letter else bare[::-1]
+    patient = named or tag or next((text for text in nearest if text), parts[-1])
     is_mask = mask if mask is not None else any(MASK.search(part) for part in (parts[-1], *parts[-2:-1]))
     return Found(path.relative_to(root).as_posix(), patient, plain_name(bare[-1]), bool(is_mask), volume.series)
 
 
-def pair(found: Iterable[Found]) -> tuple[pd.DataFrame, list[str]]:
-    """Return a row for every image that has a mask, and what a person should look at."""
-    rows: list[tuple[str, ...]] = []
-    doubts = []
+def pair(found: Iterable[Found], overlap: Overlap | None = None) -> tuple[pd.DataFrame, list[str]]:
+    """Return a row for every image that has a mask, and what a person should look at.
+
+    Masks of one image whose names end in a letter (A, B) may be two readers' or two lesions': `overlap` tells whether
+    the masks of an image have voxels in common, for the first few. Readers draw the same lesion.
+    """
+    doubts: list[str] = []
     images: dict[str, list[Found]] = {}
     masks: dict[str, list[Found]] = {}
     for item in found:
         (masks if item.mask else images).setdefault(item.patient, []).append(item)
+    pairs: list[tuple[str, Found, list[Found]]] = []
     for patient in sorted({*images, *masks}):
         own, drawn = images.get(patient, []), masks.get(patient, [])
         for number, image in enumerate(own, start=1):
@@ -203,31 +216,64 @@ def pair(found: Iterable[Found]) -> tuple[pd.DataFrame, list[str]]:
             if not same:
                 doubts.append(f"{patient}: no mask for {where}")
                 continue
-            case = patient if len(own) == 1 else f"{patient}_{number}"
-            readers = _by_reader(same)
-            if len(same) > 1 and not readers:
+            pairs.append((patient if len(own) == 1 else f"{patient}_{number}", image, same))
+            if len(same) > 1 and not _by_name(same):
                 doubts.append(f"{patient}: {len(same)} masks for {where}; {same[0].path} was taken")
-            if readers and not any(row[-1] for row in rows):
-                names = " and ".join(item.path for item in readers.values())
-                doubts.append(f"masks of several readers, told by their names, as {names}")
-            for reader, item in (readers or {"": same[0]}).items():
-                rows.append((patient, case, image.path, item.path, image.series, reader))
         if drawn and not own:
             doubts.append(f"{patient}: a mask and no image")
+    lesions, said = _are_lesions([(image, same) for _, image, same in pairs], overlap)
+    rows: list[tuple[str, ...]] = []
+    for case, image, same in pairs:
+        told = _by_name(same)
+        several = told and lesions and not _in_words(same)
+        for number, who in enumerate(sorted(told), start=1):
+            name, reader = (f"{case}_{who}", "") if several else (case, str(number))
+            rows.append((image.patient, name, image.path, told[who].path, image.series, reader))
+        if not told:
+            rows.append((image.patient, case, image.path, same[0].path, image.series, ""))
     cases = pd.DataFrame(rows, columns=["patient", "case", "image", "mask", "series", "reader"])
     cases["reader"] = cases["reader"].replace("", "1") if (cases["reader"] != "").any() else ""
-    return cases.drop(columns=[name for name in ("series", "reader") if not (cases[name] != "").any()]), doubts
+    return cases.drop(columns=[name for name in ("series", "reader") if not (cases[name] != "").any()]), said + doubts
 
 
-def _by_reader(masks: list[Found]) -> dict[str, Found]:
-    """Return masks of one image by the reader in their names, numbered 1, 2; empty where that is not what they are."""
+def _are_lesions(pairs: list[tuple[Found, list[Found]]], overlap: Overlap | None) -> tuple[bool, list[str]]:
+    """Tell whether masks that a letter tells apart are lesions, and what to say of masks told apart by their names."""
+    told = [(image, same) for image, same in pairs if _by_name(same)]
+    if not told:
+        return False, []
+    names = " and ".join(item.path for item in told[0][1])
+    by_letter = [(image, same) for image, same in told if not _in_words(same)]
+    looked = [] if overlap is None else [overlap(image, same) for image, same in by_letter[:LOOKED]]
+    known = [common for common in looked if common is not None]
+    if known and not any(known):
+        text = (
+            f"masks such as {names} have no voxel in common in {len(known)} of {len(known)} images looked at: each is "
+            "taken as a lesion of its own, averaged for the patient; where they are two readers' of one lesion, give "
+            "both rows the same case and a column reader (1, 2)"
+        )
+        return True, [text]
+    if known:
+        text = (
+            f"masks of several readers, told by their names, as {names}; they overlap in {sum(known)} of {len(known)} "
+            "images looked at; where they are two lesions, give each a case of its own and no reader"
+        )
+        return False, [text]
+    return False, [f"masks of several readers, told by their names, as {names}"]
+
+
+def _by_name(masks: list[Found]) -> dict[str, Found]:
+    """Return masks of one image by the reader or letter in their names; empty where that is not what they are."""
     told = {}
     for item in masks:
         if match := READER.search(Path(item.path).name.split(".")[0]):
             told[str(match["who"] or match["end"]).upper()] = item
-    if len(told) < len(masks) or len(masks) < FEWEST_READERS:
-        return {}
-    return {str(number): told[who] for number, who in enumerate(sorted(told), start=1)}
+    return told if len(told) == len(masks) and len(masks) >= FEWEST_READERS else {}
+
+
+def _in_words(masks: list[Found]) -> bool:
+    """Tell whether a mask's name speaks of a reader, and has not a bare letter at its end alone."""
+    found = [READER.search(Path(item.path).name.split(".")[0]) for item in masks]
+    return any(match is not None and (match["who"] or len(match["end"]) > 1) for match in found)
 
 
 def who_has_what(found: Iterable[Found], cases: pd.DataFrame, listed: list[str]) -> pd.DataFrame:

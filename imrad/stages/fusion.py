@@ -61,7 +61,7 @@ TABLES = (
         "cox",
         "nomogram",
     ),
-    *("signature", "time_auc", "time_roc", "cut_groups", "cut_curves"),
+    *("signature", "time_auc", "time_roc", "cut_groups", "cut_curves", "predictor_groups", "predictor_curves"),
 )
 
 

@@ -24,10 +24,11 @@ def reviewed(cases: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, pd.DataFram
     Parameters
     ----------
     cases : DataFrame
-        Columns ``patient`` and ``case``.
+        Columns ``patient`` and ``case``, and ``reader`` where several drew.
     path : Path
         Table with the columns ``case`` (and ``patient``), ``verdict`` (accept, reject or redraw; empty is
-        accept) and ``reason``.
+        accept) and ``reason``. With several readers a column ``reader`` says whose mask is meant; a row without one
+        is about the masks of all readers.
 
     Returns
     -------
@@ -37,7 +38,7 @@ def reviewed(cases: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, pd.DataFram
     Raises
     ------
     InputError
-        If the table cannot be read, names a case that is not there, or gives no known verdict.
+        If the table cannot be read, names a case or reader that is not there, or gives no known verdict.
     """
     from imrad.cohort import read_table
 
@@ -47,32 +48,51 @@ def reviewed(cases: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, pd.DataFram
         if name not in table.columns:
             message = f"{path} lacks the column {name}; it needs patient, case, verdict and reason"
             raise InputError(message)
-    by = ["patient", "case"] if "patient" in table.columns else ["case"]
-    text = table.reindex(columns=[*by, "verdict", "reason"]).astype(object)
+    by = [name for name in ("patient", "case") if name in table.columns]
+    text = table.reindex(columns=[*by, "reader", "verdict", "reason"]).astype(object)
     text = text.where(text.notna(), "").astype(str).apply(lambda column: column.str.strip())
+    text["reader"] = text["reader"].str.removesuffix(".0")
     unknown = sorted(set(text["verdict"].str.lower()) - set(VERDICTS))
     if unknown:
         message = f"{path} gives the verdict {unknown[0]!r}; write accept, reject or redraw"
         raise InputError(message)
+    read_by_many = "reader" in cases.columns
+    keys = cases.reindex(columns=[*by, "reader"]).astype(object)
+    keys = keys.where(keys.notna(), "").astype(str)
+    meant = [_rows(keys, by, key) for key in text[[*by, "reader"]].itertuples(index=False, name=None)]
+    for rows, (*key, reader) in zip(meant, text[[*by, "reader"]].itertuples(index=False, name=None), strict=True):
+        if not rows:
+            whose = f" of the reader {reader}" if reader else ""
+            message = (
+                f"{path} names the case {' '.join(key)}{whose}, which is not in the table of cases; write it as there"
+            )
+            raise InputError(message)
     verdict = text["verdict"].str.lower().map(VERDICTS)
-    there = set(cases[by].astype(str).itertuples(index=False, name=None))
-    named = list(text[by].itertuples(index=False, name=None))
-    absent = [" ".join(key) for key in named if key not in there]
-    if absent:
-        message = f"{path} names the case {absent[0]}, which is not in the table of cases; write it as there"
-        raise InputError(message)
-    lost = {key: kind for key, kind in zip(named, verdict, strict=True) if kind != "accept"}
-    keep = [key not in lost for key in cases[by].astype(str).itertuples(index=False, name=None)]
+    lost: dict[int, str] = {}
     parts = []
     for kind, words in WORDS.items():
-        rows = text[verdict == kind]
-        if len(rows):
-            reasons = ", ".join(dict.fromkeys(reason for reason in rows["reason"] if reason))
-            parts.append(f"{len(rows)} {words}{f' ({reasons})' if reasons else ''}")
-    kept = cases[keep].reset_index(drop=True)
+        own = [at for at, said in enumerate(verdict) if said == kind]
+        rows = sorted({row for at in own for row in meant[at]} - set(lost))
+        lost |= dict.fromkeys(rows, kind)
+        if rows:
+            reasons = ", ".join(dict.fromkeys(reason for reason in text["reason"].iloc[own] if reason))
+            n_cases = len(keys.iloc[rows][by].drop_duplicates())
+            what = f"{len(rows)} masks of {n_cases} case{'s' * (n_cases > 1)}" if read_by_many else f"{len(rows)}"
+            parts.append(f"{what} {words}{f' ({reasons})' if reasons else ''}")
+    kept = cases[[row not in lost for row in range(len(cases))]].reset_index(drop=True)
     if kept.empty:
         message = f"{path} accepts no mask; nothing is left to measure"
         raise InputError(message)
     columns = ["step", "n_in", "n_out", "reason", "unit"]
-    row = {"step": "mask review", "n_in": len(cases), "n_out": len(kept), "reason": "; ".join(parts), "unit": "cases"}
+    unit = "masks" if read_by_many else "cases"
+    row = {"step": "mask review", "n_in": len(cases), "n_out": len(kept), "reason": "; ".join(parts), "unit": unit}
     return kept, pd.DataFrame([row] if parts else [], columns=columns)
+
+
+def _rows(keys: pd.DataFrame, by: list[str], key: tuple[str, ...]) -> list[int]:
+    """Return which rows of the table of cases a verdict is about."""
+    *names, reader = key
+    same = (keys[by] == names).all(axis=1)
+    if reader:
+        same &= keys["reader"] == reader
+    return [row for row, here in enumerate(same) if here]

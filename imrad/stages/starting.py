@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 import yaml
 
 from imrad import content
 from imrad.cohort.sheets import plain_header
-from imrad.exceptions import ConfigError, InputError
-from imrad.stages.folder import Identities, name_volumes, pair, scan, who_has_what
+from imrad.exceptions import ConfigError, ImradError, InputError
+from imrad.stages.folder import Found, Identities, name_volumes, pair, scan, who_has_what
 from imrad.stages.sheet_choice import LABORATORY, ClinicalSheet, find_endpoints, find_sheet
 
 if TYPE_CHECKING:
@@ -70,7 +72,7 @@ def start(folder: str | Path, output: str | Path | None = None, *, progress: Pro
         why = f" ({unread[0]})" if unread else ""
         message = f"{folder} holds neither images (DICOM, NIfTI, NRRD, MHA) nor a CSV or Excel sheet with patients{why}"
         raise InputError(message)
-    cases, doubts = pair(found)
+    cases, doubts = pair(found, partial(_overlap, root))
     doubts = unread + doubts + [f"{' and '.join(same)} differ by leading zeros or signs" for same in known.ambiguous]
     who = who_has_what(found, cases, known.patients)
     endpoints: dict[str, str] = {}
@@ -90,12 +92,26 @@ def start(folder: str | Path, output: str | Path | None = None, *, progress: Pro
     return [*lines, f"next: edit {out / 'study.yaml'} and cases.csv, then  imrad run {out / 'study.yaml'}"]
 
 
+def _overlap(root: Path, image: Found, masks: list[Found]) -> bool | None:
+    """Tell whether masks of an image have voxels in common; None where one cannot be read as a single region."""
+    from imrad.radiomics.images import open_image
+    from imrad.radiomics.regions import read_region
+
+    try:
+        opened = open_image(root / image.path, series=image.series or None)
+        regions = [read_region(root / item.path, opened).mask for item in masks]
+    except ImradError:
+        return None
+    return bool(np.any(np.sum(regions, axis=0) > 1))
+
+
 def _write(
     out: Path, config: Mapping[str, Any], sheet: ClinicalSheet | None, who: pd.DataFrame, cases: pd.DataFrame
 ) -> None:
     tables = {"who_has_what.csv": who}
     if len(cases):
-        review = cases[["patient", "case"]].drop_duplicates().assign(verdict="", reason="")
+        whose = [name for name in ("patient", "case", "reader") if name in cases]
+        review = cases[whose].drop_duplicates().assign(verdict="", reason="")
         tables |= {"cases.csv": cases, "review.csv": review}
     if sheet is not None and not sheet.as_it_is:
         tables[TIDY] = sheet.table

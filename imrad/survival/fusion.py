@@ -70,7 +70,7 @@ class FusionResult:
         patient, model, fold, n_perturbations, risk, risk_sd, risk_low, risk_high.
     subgroups : DataFrame
         C of the outer folds' risks within each category.
-    signature, time_auc, time_roc, cut_groups, cut_curves : DataFrame
+    signature, time_auc, time_roc, cut_groups, cut_curves, predictor_groups, predictor_curves : DataFrame
         See :mod:`imrad.survival.study_tables`; empty where they were not asked for.
     funnel : DataFrame
         Columns of Rad given to and kept by each preparation step, then with a coefficient other than 0.
@@ -107,6 +107,8 @@ class FusionResult:
     time_roc: pd.DataFrame
     cut_groups: pd.DataFrame
     cut_curves: pd.DataFrame
+    predictor_groups: pd.DataFrame
+    predictor_curves: pd.DataFrame
     explanations: pd.DataFrame
     final: dict[str, Any]
     ledger: Ledger

@@ -23,8 +23,11 @@ def tables(done: Finished, risk: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Return the tables by name; only ``signature`` where the others were not asked for."""
     found = {"signature": signature(done)}
     if not done.data.study_tables:
-        return found | {name: pd.DataFrame() for name in ("time_auc", "time_roc", "cut_groups", "cut_curves")}
+        others = ("time_auc", "time_roc", "cut_groups", "cut_curves", "predictor_groups", "predictor_curves")
+        return found | {name: pd.DataFrame() for name in others}
     groups, curves = cut_groups(done)
+    own_groups, own_curves = predictor_groups(done)
+    found |= {"predictor_groups": own_groups, "predictor_curves": own_curves}
     more = {"time_auc": time_auc(done), "time_roc": time_roc(done, risk), "cut_groups": groups, "cut_curves": curves}
     return found | more
 
@@ -181,6 +184,31 @@ def cut_groups(done: Finished) -> tuple[pd.DataFrame, pd.DataFrame]:
     return table, pd.concat(curves, ignore_index=True) if curves else pd.DataFrame()
 
 
+def predictor_groups(done: Finished) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return patients high and low in each predictor that a final linear model keeps, and their Kaplan-Meier curves.
+
+    High is above the median; in a column of two values it is the larger. A phenotype score is out of fold for each
+    patient; that the model kept the predictor is not, so p is too small.
+    """
+    groups: list[dict[str, Any]] = []
+    curves: list[pd.DataFrame] = []
+    usable = np.flatnonzero(done.data.usable)
+    time, event = done.data.time[usable], done.data.event[usable]
+    for name in done.fitted:
+        whole = done.whole(name)
+        if whole["kind"] != "linear":
+            continue
+        for column in np.flatnonzero(np.asarray(whole["used"])):
+            values = np.asarray(whole["matrix"])[:, column]
+            levels = np.unique(values)
+            cut = float(levels[0] if len(levels) <= 2 else min(np.median(values), levels[-2]))
+            base = {"model": name, "predictor": whole["names"][column], "cutpoint": cut}
+            _add(groups, curves, base, time, event, values > cut)
+    columns = ["model", "predictor", "group", "cutpoint", "n", "n_events", "median_days", "median_low", "median_high"]
+    table = pd.DataFrame(groups, columns=[*columns, "log_rank_p"])
+    return table, pd.concat(curves, ignore_index=True) if curves else pd.DataFrame()
+
+
 def _add(
     groups: list[dict[str, Any]], curves: list[pd.DataFrame], base: dict[str, Any], time: Any, event: Any, high: Any
 ) -> None:
@@ -193,4 +221,5 @@ def _add(
         row = {"group": label, "n": int(inside.sum()), "n_events": int(event[inside].sum())}
         row |= {"median_days": median, "median_low": low, "median_high": upper}
         groups.append(base | row | {"log_rank_p": test.p if test else np.nan})
-        curves.append(curve.table().assign(model=base["model"], source=base["source"], group=label))
+        named = {name: base[name] for name in ("model", "source", "predictor") if name in base}
+        curves.append(curve.table().assign(**named, group=label))

@@ -198,7 +198,13 @@ def test_the_renal_study_chooses_by_recurrence_and_calibrates_its_boosting(tmp_p
     boosting = calibration[calibration["model"] == "Rad (GBM-Cox)"]
     feasible = run.read("survival/os/horizons.csv").query("status == 'feasible'")["horizon_days"]
     assert set(boosting["horizon_days"]) == set(feasible)
-    check_shown(run, "grid_heatmap", "gbm_calibration_os", "lasso_then_cox_os", "km_os")
+    # Five years can be judged, and every predictor that the fullest model keeps has its curves.
+    assert 1825.0 in set(boosting["horizon_days"])
+    kept = run.read("survival/os/coefficients.csv").query("model == 'Clinical+Immune+ImRad' and coef != 0")
+    groups = run.read("survival/os/predictor_groups.csv").query("model == 'Clinical+Immune+ImRad'")
+    assert set(groups["predictor"]) == set(kept["feature"])
+    assert (groups.groupby("predictor")["n"].sum() == models.loc["Clinical+Immune+ImRad", "n"]).all()
+    check_shown(run, "grid_heatmap", "gbm_calibration_os", "lasso_then_cox_os", "km_os", "predictor_curves_os")
 
 
 def test_mutations_changes_and_own_blocks_go_to_the_report(tmp_path):

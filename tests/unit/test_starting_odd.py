@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+import SimpleITK as sitk
 import yaml
 
 from imrad import stages
@@ -270,3 +271,66 @@ def test_an_odd_but_complete_folder_runs_as_it_was_written(tmp_path):
     expected = truth.obs["os_days"].astype(float).reindex(known.index).round()
     np.testing.assert_allclose(known, expected, atol=1.0)
     assert run.read("survival/os/models.csv").set_index("model").loc["Clinical", "status"] == "fitted"
+
+
+def letters(root, *, parted):
+    """Write three patients with two masks each, called A and B: of one lesion, or of two beside each other."""
+    values = np.random.default_rng(0).normal(0, 10, (4, 12, 12)).astype(np.float32)
+    for patient in ("P001", "P002", "P003"):
+        folder = root / patient
+        folder.mkdir(parents=True)
+        sitk.WriteImage(sitk.GetImageFromArray(values), str(folder / "ct.nii.gz"))
+        for name, first in (("A", 2), ("B", 7 if parted else 4)):
+            mask = np.zeros(values.shape, np.uint8)
+            mask[1:3, 3:8, first : first + 4] = 1
+            sitk.WriteImage(sitk.GetImageFromArray(mask), str(folder / f"mask_{name}.nii.gz"))
+
+
+def test_masks_called_a_and_b_are_readers_where_they_overlap_and_else_lesions(tmp_path):
+    letters(tmp_path / "readers", parted=False)
+    said = "\n".join(start(tmp_path / "readers"))
+    assert "masks of several readers" in said
+    assert "they overlap in 3 of 3 images looked at" in said
+    cases = pd.read_csv(tmp_path / "readers/cases.csv", dtype=str)
+    assert cases["case"].nunique() == 3
+    assert cases["reader"].tolist() == ["1", "2"] * 3
+    assert list(pd.read_csv(tmp_path / "readers/review.csv")) == ["patient", "case", "reader", "verdict", "reason"]
+
+    letters(tmp_path / "lesions", parted=True)
+    said = "\n".join(start(tmp_path / "lesions"))
+    assert "have no voxel in common in 3 of 3 images looked at: each is taken as a lesion of its own" in said
+    cases = pd.read_csv(tmp_path / "lesions/cases.csv", dtype=str)
+    assert cases["case"].tolist() == [f"P00{number}_{letter}" for number in (1, 2, 3) for letter in "AB"]
+    assert "reader" not in cases
+    assert config_of(tmp_path / "lesions")["assemble"]["aggregation"] == "mean"
+    # A name that says reader is believed.
+    for path in sorted((tmp_path / "lesions").rglob("mask_?.nii.gz")):
+        path.rename(path.with_name(path.name.replace("mask_", "mask_reader_")))
+    start(tmp_path / "lesions", tmp_path / "out")
+    assert pd.read_csv(tmp_path / "out/cases.csv", dtype=str)["reader"].tolist() == ["1", "2"] * 3
+
+
+def test_a_verdict_counts_the_masks_it_leaves_out(tmp_path):
+    cases = pd.DataFrame(
+        {"patient": ["P1", "P1", "P2", "P2"], "case": ["P1", "P1", "P2", "P2"], "reader": list("1212")}
+    )
+    path = tmp_path / "review.csv"
+    path.write_text("patient,case,verdict,reason\nP1,P1,reject,blurred\nP2,P2,,\n")
+    kept, lost = reviewed(cases, path)
+    assert kept["patient"].tolist() == ["P2", "P2"]
+    assert lost.to_dict("records") == [
+        {
+            "step": "mask review",
+            "n_in": 4,
+            "n_out": 2,
+            "reason": "2 masks of 1 case rejected by the reviewer (blurred)",
+            "unit": "masks",
+        }
+    ]
+    path.write_text("case,reader,verdict,reason\nP1,2,reject,leaks\nP2,1,redraw,small\nP2,1,reject,\n")
+    kept, lost = reviewed(cases, path)
+    assert list(zip(kept["case"], kept["reader"], strict=True)) == [("P1", "1"), ("P2", "2")]
+    assert lost["reason"].iloc[0] == "2 masks of 2 cases rejected by the reviewer (leaks)"
+    path.write_text("case,reader,verdict\nP1,3,reject\n")
+    with pytest.raises(InputError, match="the case P1 of the reader 3, which is not in the table"):
+        reviewed(cases, path)

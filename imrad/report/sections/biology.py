@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from imrad.report.displays import COLOURS, Display
+from imrad.report.displays import COLOURS, Display, two_lines
 from imrad.report.page import Column, Section, Shown, Text
 from imrad.report.sections.names import TITLES
 from imrad.report.tables import RunTables
@@ -54,7 +54,7 @@ def _scatter(predictions: pd.DataFrame, targets: list[str]) -> Display:
             axes.scatter(rows["probability"], rows["value"], s=10, color=COLOURS[0], alpha=0.6, lw=0)
             if len(rows):
                 axes.axhline(float(np.median(rows["value"])), color=COLOURS[1], lw=0.8, ls="--")
-            axes.set_title(targets[place][:26], fontsize=8)
+            axes.set_title(two_lines(targets[place], 25), fontsize=8)
             axes.set(xlabel="out-of-fold score", ylabel="measured", xlim=(0, 1))
 
     keep = ["target", "fold", "probability", "value"]
@@ -107,7 +107,7 @@ def _outcome_bars(endpoint: str, bars: pd.DataFrame, targets: list[str]) -> Disp
                 share = rows["count"] / max(rows["count"].sum(), 1)
                 axes.stairs(share, [*rows["low"], 1.0], color=colour, ls=style, lw=1.4, label=group)
             statistic = table.loc[table["target"] == name, "ks"].iloc[0]
-            axes.set_title(f"{name[:22]}\nKS {statistic:.2f}", fontsize=7.5)
+            axes.set_title(f"{two_lines(name, 22)}\nKS {statistic:.2f}", fontsize=7.5)
             axes.set(xlabel="score", xlim=(0, 1), xticks=[0, 0.5, 1])
         grid[0].set(ylabel="share of patients")
         grid[-1].legend(fontsize=6.5)

@@ -10,6 +10,7 @@ from imrad.report.displays import COLOURS, MARKERS, STYLES, Display
 from imrad.report.page import Column, Section, Shown, Text
 from imrad.report.sections.kaplan_meier import MONTH, draw_groups, ticks_up_to
 from imrad.report.sections.names import TITLES
+from imrad.report.sections.predictor_curves import add_predictor_curves
 from imrad.report.tables import RunTables
 
 __all__ = ["section"]
@@ -31,6 +32,7 @@ def section(tables: RunTables) -> Section:
         _signature(part, tables, endpoint)
         _time(part, tables, endpoint)
         _cuts(part, tables, endpoint)
+        add_predictor_curves(part, tables, endpoint)
         _boosting(part, tables, endpoint)
         _both_coefficients(part, tables, endpoint)
         if len(part.blocks) > before:

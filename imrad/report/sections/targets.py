@@ -7,7 +7,7 @@ import math
 import pandas as pd
 from matplotlib.figure import Figure
 
-from imrad.report.displays import COLOURS, Display
+from imrad.report.displays import COLOURS, Display, two_lines
 from imrad.report.page import Column, Section, Shown, Text
 from imrad.report.sections.names import TITLES
 from imrad.report.tables import RunTables
@@ -60,7 +60,7 @@ def _histograms(bars: pd.DataFrame) -> Display:
             axes = grid[place // across][place % across]
             rows = table[table["target"] == name]
             axes.bar(rows["low"], rows["count"], width=rows["high"] - rows["low"], align="edge", color=COLOURS[0])
-            axes.set_title(name if len(name) < 22 else name[:20] + "…", fontsize=6.5)
+            axes.set_title(two_lines(name, 21), fontsize=6.5)
             axes.tick_params(labelsize=6, length=2)
             axes.locator_params(axis="x", nbins=3)
             axes.locator_params(axis="y", nbins=3)
