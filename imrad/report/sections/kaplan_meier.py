@@ -42,8 +42,14 @@ def draw_groups(axes: Any, below: Any, table: pd.DataFrame, ticks: list[float], 
             n = int(later["n_risk"].iloc[0]) if len(later) else 0
             below.text(tick, -place, str(n), ha="center", va="center", fontsize=7.5, color=colour)
         if names:
-            where = {"transform": below.get_yaxis_transform(), "ha": "right", "va": "center"}
-            below.text(-0.03, -place, str(group), fontsize=7.5, color=colour, **where)
+            # As many points left of the axis as the first number is wide there.
+            where = {
+                "xycoords": ("axes fraction", "data"),
+                "textcoords": "offset points",
+                "ha": "right",
+                "va": "center",
+            }
+            below.annotate(str(group), (0, -place), xytext=(-12, 0), fontsize=7.5, color=colour, **where)
     axes.set_xticks(ticks)
     axes.tick_params(labelbottom=True)
     axes.set_xlabel("months")

@@ -16,6 +16,8 @@ __all__ = ["add_predictor_curves"]
 
 MOST = 9
 ACROSS = 3
+FEWEST = 5
+"""Patients of a group that is drawn: the curve of one or two says nothing."""
 MODELS = ("Clinical+Immune+ImRad", "Clinical+ImRad", "Radscore", "Clinical+Rad", "Rad", "Clinical")
 """Whose predictors are drawn: those of the first that was fitted and keeps any."""
 
@@ -28,7 +30,9 @@ def add_predictor_curves(part: Section, tables: RunTables, endpoint: str) -> Non
     model = next((name for name in MODELS if (groups["model"] == name).any()), None)
     if model is None:
         return
-    own = groups[groups["model"] == model].drop_duplicates("predictor").dropna(subset=["log_rank_p"])
+    own = groups[groups["model"] == model]
+    least = own.groupby("predictor")["n"].transform("min")
+    own = own[least >= FEWEST].drop_duplicates("predictor").dropna(subset=["log_rank_p"])
     order = [str(name) for name in own.sort_values("log_rank_p", kind="stable")["predictor"].head(MOST)]
     if not order:
         return
@@ -58,14 +62,16 @@ def add_predictor_curves(part: Section, tables: RunTables, endpoint: str) -> Non
             axes.set_title(f"{two_lines(name)}\np {'< 0.001' if value < 0.001 else f'= {value:.3f}'}", fontsize=7.5)
             if column == 0:
                 axes.set_ylabel(f"{endpoint.upper()} probability", fontsize=8)
-        grid[0, 0].legend(["low", "high"], loc="lower left", fontsize=7)
+        lines = [line for line in grid[0, 0].get_lines() if str(line.get_label()).endswith(" risk")]
+        grid[0, 0].legend(lines, ["low", "high"], loc="lower left", fontsize=7)
 
     caption = Text(
         "Patients low and high (above the median, or the larger of two values) in the predictors that the final "
         "{model} keeps, with the log-rank p. The same outcomes chose the predictors, so p is too small. Rad- scores "
-        "are out of fold. Bands are pointwise 95 % intervals, numbers below are at risk.",
+        "are out of fold. Bands are pointwise 95 % intervals, numbers below are at risk; a "
+        "predictor with fewer than five patients on a side is not drawn.",
         "按最终 {model} 保留的各预测因子分为低组与高组（高于中位数，或二值中的较大者），附 log-rank p。预测因子由同一"
-        "结局选出，故 p 偏小。Rad- 评分为折外值。阴影为逐点 95 % 区间，下方为在险人数。",
+        "结局选出，故 p 偏小。Rad- 评分为折外值。阴影为逐点 95 % 区间，下方为在险人数；任一组少于五例者不绘。",
         {"model": model},
     )
     part.add(
