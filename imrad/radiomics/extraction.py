@@ -23,6 +23,7 @@ from imrad.radiomics.images import MAX_VOXELS, OpenImage, open_image
 from imrad.radiomics.intensity import scaled
 from imrad.radiomics.perturb import KINDS, Kind, draw_perturbations, shuffle_voxels, slices_seen
 from imrad.radiomics.quality import inspect_case, thumbnail
+from imrad.radiomics.reach import local_reach, perturbed_pad
 from imrad.radiomics.region_features import Engine, perturbed_features, region_features
 from imrad.radiomics.regions import Region, open_region, read_region
 from imrad.radiomics.roi import in_order
@@ -184,9 +185,8 @@ def _extract(
     if reading.perturbations:
         seed = child_seed(reading.seed, "perturbations", item.get("patient", ""), item["case"])
         changes = draw_perturbations(reading.perturbations, seed, reading.perturbed)
-        pad = _reach_voxels(settings) or max(slab.GetSize())
         result["repeats"] = perturbed_features(
-            slab, region.mask[first:last], settings, changes, result["names"], pad=pad, engine=engine
+            slab, region.mask[first:last], settings, changes, result["names"], engine=engine
         )
     if reading.thumbnails:
         seen = region.mask[first:last]
@@ -268,7 +268,7 @@ def _slices_needed(
     """
     n = region.grid.size[2]
     box = bounding_box(region.mask)
-    reach = _reach_voxels(settings)
+    reach = local_reach(settings)
     if box is None or reach is None or engine != "imrad" or settings.resampledPixelSpacing is not None:
         return 0, n
     low, high = box[0]
@@ -278,22 +278,9 @@ def _slices_needed(
     margin = max(reach, settings.padDistance) + 1
     first, last = max(0, low - margin), min(n, high + margin)
     if perturbed:
-        seen = slices_seen(region.mask, box, region.grid, reach)
+        seen = slices_seen(region.mask, box, region.grid, perturbed_pad(settings, region.grid.spacing_mm)[0])
         first, last = min(first, seen[0]), max(last, seen[1])
     return first, last
-
-
-def _reach_voxels(settings: RadiomicsSettings) -> int | None:
-    """Return how many voxels around the region its features can depend on; None if on all of them."""
-    local = set(settings.imageType) <= {"Original", "Wavelet"}
-    if not local or settings.normalize or settings.removeOutliers is not None or settings.mode != "pyradiomics":
-        return None
-    if "Wavelet" not in settings.imageType:
-        return 1
-    import pywt
-
-    own = settings.for_image("Wavelet")
-    return int(pywt.Wavelet(own.wavelet).dec_len // 2 * 2 ** (own.start_level + own.level - 1)) + 1
 
 
 def estimate_memory_mb(grid: Grid, n_slices: int, settings: RadiomicsSettings) -> float:

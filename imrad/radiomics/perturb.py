@@ -143,7 +143,7 @@ def slices_seen(mask: Mask, box: Box, grid: Grid, pad: int) -> tuple[int, int]:
     mask, box : array of bool, Box
         The region on the grid, and its bounding box.
     pad : int
-        See :class:`Perturber`.
+        Slices that perturbed images keep around the region.
     """
     (first, last), _, _ = outline_room(mask, box, grid)
     # A shift is less than a voxel; then the spline's four coefficients, and their support.
@@ -162,12 +162,17 @@ class Perturber:
         The region on it.
     spacing_mm : tuple of float, optional
         Spacing along x, y, z to sample perturbed images at; the image's own by default.
-    pad : int
-        Voxels that perturbed images keep around the region.
+    pad : int or tuple of int
+        Voxels that perturbed images keep around the region, along all axes or along z, y, x.
     """
 
     def __init__(
-        self, image: sitk.Image, mask: Mask, *, spacing_mm: tuple[float, float, float] | None = None, pad: int = 4
+        self,
+        image: sitk.Image,
+        mask: Mask,
+        *,
+        spacing_mm: tuple[float, float, float] | None = None,
+        pad: int | tuple[int, int, int] = 4,
     ) -> None:
         box = bounding_box(mask)
         if box is None:
@@ -178,11 +183,11 @@ class Perturber:
             wanted if wanted > 0 else own for wanted, own in zip(spacing_mm or (0, 0, 0), grid.spacing_mm, strict=True)
         )
         self._spacing = (spacing[0], spacing[1], spacing[2])
-        self._pad = pad
+        self._pad = (pad, pad, pad) if isinstance(pad, int) else pad
         self._source = image  # whose memory the view looks at
         self._values: NDArray[Any] = sitk.GetArrayViewFromImage(image)
         self._outlines = Outlines(self._values, mask, box, grid)
-        self._kept = within(grown_box(self._outlines.room, (pad, pad, pad)), grid.shape)
+        self._kept = within(grown_box(self._outlines.room, self._pad), grid.shape)
         self._mask = mask
 
     def __call__(self, change: Perturbation) -> tuple[sitk.Image, sitk.Image]:
@@ -311,8 +316,8 @@ class Perturber:
             np.ceil(ends.max(axis=0)).astype(int) + MIRRORED,
         )
         return tuple(  # type: ignore[return-value]
-            (min(low, max(low - self._pad, first)), max(high, min(high + self._pad, last + 1)))
-            for (low, high), first, last in zip(found, lows.tolist(), highs.tolist(), strict=True)
+            (min(low, max(low - pad, first)), max(high, min(high + pad, last + 1)))
+            for (low, high), pad, first, last in zip(found, self._pad, lows.tolist(), highs.tolist(), strict=True)
         )
 
     def _target(self, centre: NDArray[np.float64], first: NDArray[np.int64], shape: tuple[int, int, int]) -> Grid:

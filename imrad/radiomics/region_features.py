@@ -14,6 +14,7 @@ from imrad.exceptions import RegionError
 from imrad.radiomics.engine import PreparedImage
 from imrad.radiomics.geometry import Grid, Mask
 from imrad.radiomics.perturb import Perturbation, Perturber
+from imrad.radiomics.reach import perturbed_pad
 from imrad.radiomics.settings import RadiomicsSettings
 
 __all__ = ["Engine", "perturbed_features", "region_features"]
@@ -44,7 +45,6 @@ def perturbed_features(
     changes: Sequence[Perturbation],
     names: Sequence[str],
     *,
-    pad: int = 4,
     engine: Engine = "imrad",
 ) -> NDArray[np.float64]:
     """Return the features of a region under each change, equal to those of the changed image and mask alone.
@@ -56,18 +56,24 @@ def perturbed_features(
         On the image's voxels.
     names : sequence of str
         The features wanted.
-    pad : int
-        Voxels around the region that the features depend on.
 
     Returns
     -------
     array, shape (changes, names)
         NaN where a change leaves no usable region.
     """
-    spacing = settings.resampledPixelSpacing
-    # A perturbed image is sampled once, where the features want it, rather than twice.
-    plain = settings if spacing is None else settings.model_copy(update={"resampledPixelSpacing": None})
-    perturber = Perturber(image, mask, spacing_mm=spacing, pad=pad)
+    grid, plain = Grid.of(image), settings
+    if settings.normalize:
+        # By the mean of the whole image, which its perturbed parts are not.
+        values = PreparedImage(sitk.GetArrayViewFromImage(image), grid.spacing_mm, settings).image
+        image = grid.image(values)
+        plain = plain.model_copy(update={"normalize": False})
+    x, y, z = grid.spacing_mm
+    if settings.resampledPixelSpacing is not None and settings.interpolator is not None:
+        # A perturbed image is sampled once, where the features want it, rather than twice.
+        plain = plain.model_copy(update={"resampledPixelSpacing": None})
+        x, y, z = (step or own for step, own in zip(settings.resampledPixelSpacing, (x, y, z), strict=True))
+    perturber = Perturber(image, mask, spacing_mm=(x, y, z), pad=perturbed_pad(settings, (x, y, z)))
     table = np.full((len(changes), len(names)), np.nan)
     masks: dict[int, Mask] = {}
     for number, change in enumerate(changes):

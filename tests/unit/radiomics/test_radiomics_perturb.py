@@ -11,7 +11,8 @@ from imrad.exceptions import RegionError
 from imrad.radiomics import RadiomicsSettings, extract_image, feature_names
 from imrad.radiomics.geometry import Grid, bounding_box
 from imrad.radiomics.perturb import KINDS, Perturbation, Perturber, draw_perturbations, shuffle_voxels, slices_seen
-from imrad.radiomics.region_features import perturbed_features
+from imrad.radiomics.reach import perturbed_pad
+from imrad.radiomics.region_features import perturbed_features, region_features
 
 SHAPE, SPACING = (26, 64, 60), (0.8, 0.8, 2.0)
 GRID = Grid((60, 64, 26), SPACING, (-20.0, 10.0, 5.0), (1.0, 0, 0, 0, 1, 0, 0, 0, 1))
@@ -206,7 +207,8 @@ def test_features_are_those_of_each_change_alone(kinds, settings):
     found = perturbed_features(image, ellipsoid(), settings, changes, names)
     alone = settings.model_copy(update={"resampledPixelSpacing": None})
     for row, change in zip(found, changes, strict=True):
-        fresh = Perturber(image, ellipsoid(), spacing_mm=settings.resampledPixelSpacing)
+        spacing_mm = settings.resampledPixelSpacing or SPACING
+        fresh = Perturber(image, ellipsoid(), spacing_mm=spacing_mm, pad=perturbed_pad(settings, spacing_mm))
         expected = extract_image(*fresh(change), alone)
         np.testing.assert_allclose(row, [expected[name] for name in names], rtol=1e-12, atol=0)
     assert len(np.unique(found[:, names.index("original_firstorder_Mean")])) == len(changes)
@@ -273,3 +275,27 @@ def test_a_wide_pad_ends_with_the_image():
     image = GRID.image(smooth().astype(np.float32))
     values, _ = arrays(Perturber(image, ellipsoid(), pad=500)(Perturbation(0, rotation_deg=13.0)))
     assert all(n < size + 60 for n, size in zip(values.shape, SHAPE, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("settings", "tolerance"),
+    [
+        ({"imageType": {**WAVELET, "Gradient": {}, "LBP2D": {}, "LBP3D": {}}}, 1e-9),
+        ({"imageType": {**WAVELET, "Gradient": {}, "LoG": {"sigma": [1.5]}}, "preCrop": True, "padDistance": 3}, 1e-9),
+        ({"imageType": {"Square": {}, "Exponential": {}}}, 1e-9),
+        ({"imageType": WAVELET, "normalize": True, "normalizeScale": 100, "removeOutliers": 2}, 0.02),
+        ({"imageType": {"LoG": {"sigma": [0.5, 1]}}}, 1e-4),
+        ({"mode": "ibsi"}, 1e-9),
+    ],
+    ids=["local", "cropped", "scaled", "normalised", "log", "ibsi"],
+)
+def test_no_change_gives_the_features_of_the_whole_image(settings, tolerance):
+    # What surrounds a perturbed region is as much as its features look at.
+    values = np.rint(smooth() + np.random.default_rng(2).normal(0, 20, SHAPE)).astype(np.int16)
+    values[:, :4], values[0] = 900, 800
+    image, settings = GRID.image(values), RadiomicsSettings(**settings)
+    (expected,) = region_features(image, [ellipsoid()], settings)
+    names = [name for name in expected if "ibsi" in settings.mode or "firstorder" in name]
+    for change in (Perturbation(0), Perturbation(0, rotation_deg=1e-7)):
+        found = perturbed_features(image, ellipsoid(), settings, [change], names)
+        np.testing.assert_allclose(found[0], [expected[name] for name in names], rtol=tolerance, atol=tolerance)
