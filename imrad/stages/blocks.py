@@ -89,6 +89,12 @@ def nearest(name: str, known: Sequence[str] | pd.Index[Any]) -> str:
     return f" (did you mean {lower[near[0]]}?)" if near else ""
 
 
+def ordered_levels(data: AnnData) -> dict[str, list[str]]:
+    """Return the names behind the ranks of ordered categories."""
+    ordered = [name for name, kind in data.obs.dtypes.items() if isinstance(kind, pd.CategoricalDtype) and kind.ordered]
+    return {str(name): [str(level) for level in data.obs[name].cat.categories] for name in ordered}
+
+
 def clinical_block(data: AnnData, wanted: Sequence[str] | None) -> pd.DataFrame:
     """Return clinical predictors: ordered categories as their ranks, other categories as text.
 

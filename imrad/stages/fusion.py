@@ -192,7 +192,7 @@ def _one(
             describe(stage, folder, preparation, blocks.features(data), splits)
         stage.json(f"{folder}/verdict.json", result.verdict)
         stage.plain(f"{folder}/models.zip", result.final)
-        stage.json(f"{folder}/nomogram.json", _nomograms(result, settings.horizons_days, _levels(data)))
+        stage.json(f"{folder}/nomogram.json", _nomograms(result, settings.horizons_days, blocks.ordered_levels(data)))
         describe_scores(run, stage, data, name)
         proof.record(run, stage, result.ledger)
         write_results(run)
@@ -255,12 +255,6 @@ def _subgroups(data: AnnData) -> pd.DataFrame | None:
         older = pd.Series(age >= middle, index=table.index).map({True: f"{middle} and over", False: f"under {middle}"})
         table["age"] = older.where(age == age)
     return table if len(table.columns) else None
-
-
-def _levels(data: AnnData) -> dict[str, list[str]]:
-    """Return the names behind the ranks of ordered categories."""
-    ordered = [name for name, kind in data.obs.dtypes.items() if isinstance(kind, pd.CategoricalDtype) and kind.ordered]
-    return {str(name): [str(level) for level in data.obs[name].cat.categories] for name in ordered}
 
 
 def _nomograms(result: Any, horizons: Sequence[float], levels: Mapping[str, Sequence[str]]) -> dict[str, Any]:

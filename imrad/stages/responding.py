@@ -9,7 +9,7 @@ import pandas as pd
 
 from imrad.exceptions import FeasibilityError
 from imrad.stages import proof
-from imrad.stages.blocks import CLINICAL, features
+from imrad.stages.blocks import CLINICAL, features, ordered_levels
 from imrad.stages.outside import write_external_responses
 from imrad.stages.perturbing import perturbed_blocks
 from imrad.stages.prepare_tables import describe
@@ -93,6 +93,7 @@ def fuse_response(
             phenotype,
             subgroups=subgroups,
             question=settings.response_question,
+            levels=ordered_levels(data),
             sides=preparation.sides,
             sites=sites,
             perturbed=perturbed_blocks(run, data, settings.perturbed, blocks),
@@ -103,6 +104,7 @@ def fuse_response(
     folder, n = f"response/{name}", int(outcome.notna().sum())
     for table in TABLES:
         found = getattr(result, table)
+        found = _with_levels(found, data, outcome) if table == "univariable" else found
         if len(found.columns):
             stage.table(f"{folder}/{table}.csv", found)
     if len(preparation):
@@ -129,6 +131,19 @@ def response_models(settings: FuseStageSettings, tables: Mapping[str, pd.DataFra
         check_blocks(named, own)
         return named
     return with_own_blocks(list(DEFAULT_BINARY_MODELS), own)
+
+
+def _with_levels(table: pd.DataFrame, data: AnnData, outcome: pd.Series[float]) -> pd.DataFrame:
+    """Return the univariable table with ordered categories summarised by their names, which ranks do not tell."""
+    out = table.copy()
+    for name, levels in ordered_levels(data).items():
+        rows = (out["feature"] == name) & (out["block"] == "Clinical")
+        for column, value in (("summary_0", 0.0), ("summary_1", 1.0)):
+            known = data.obs[name][(outcome == value).to_numpy()].dropna().astype(str)
+            counts = [(level, int((known == level).sum())) for level in levels]
+            parts = [f"{level}: {n} ({100 * n / max(len(known), 1):.0f} %)" for level, n in counts]
+            out.loc[rows, column] = ", ".join(parts)
+    return out
 
 
 def _with_columns(pair: pd.DataFrame, data: AnnData, wanted: Sequence[str]) -> pd.DataFrame:

@@ -268,6 +268,7 @@ class BinaryFusion:
         sides: Mapping[str, Any] | None = None,
         sites: pd.Series[Any] | None = None,
         perturbed: Mapping[str, Mapping[str, pd.DataFrame]] | None = None,
+        levels: Mapping[str, Sequence[str]] | None = None,
     ) -> BinaryResult:
         """Fit and compare all models.
 
@@ -291,6 +292,8 @@ class BinaryFusion:
             Site of each patient, by patient: models without ImRad are also fitted without each site.
         perturbed : mapping of str to (mapping of str to DataFrame), optional
             For each perturbation of the images the blocks measured on it; nothing is fitted.
+        levels : mapping of str to sequence of str, optional
+            Names of the ranks of columns that are ordered categories, for the nomogram's axes.
 
         Raises
         ------
@@ -328,6 +331,7 @@ class BinaryFusion:
             question=question,
             sites=aligned_sites(sites, patients),
             perturbed=aligned_perturbations(perturbed, tables, patients),
+            levels=dict(levels or {}),
         )
         _require_feasible(data)
         tasks = self._tasks(data)

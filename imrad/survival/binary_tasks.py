@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -56,11 +56,14 @@ class BinaryData(FusionRows):
         Block in which the two patients of the matched pair are alike.
     question : tuple of str or None
         Candidate and reference of the verdict; else chosen by what was fitted.
+    levels : mapping of str to sequence of str
+        Names of the ranks of an ordered column, for the nomogram's axes.
     """
 
     outcome: BoolArray
     matched_on: str = "Clinical"
     question: tuple[str, str] | None = None
+    levels: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 def run_binary_task(data: BinaryData, task: Task) -> dict[str, Any]:

@@ -95,7 +95,8 @@ def multivariable(done: FinishedBinary, coefficients: pd.DataFrame) -> pd.DataFr
         cuts = dict(zip(whole["names"], np.asarray(whole["cuts"], dtype=float), strict=False))
         part = coefficients[coefficients["model"] == name].copy()
         part["cut"] = part["feature"].map(cuts)
-        learnt = part["cut"].notna() | bool(model.screening)
+        screened = any(block in model.screening for block in model.blocks)
+        learnt = part["cut"].notna() | screened
         part["note"] = np.where(learnt, "cut or chosen on these patients: p is too small", "")
         parts.append(part[["model", "feature", "cut", "coef", "or", "or_low", "or_high", "p", "inclusion", "note"]])
     columns = ["model", "feature", "cut", "coef", "or", "or_low", "or_high", "p", "inclusion", "note"]

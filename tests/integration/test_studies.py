@@ -122,6 +122,13 @@ def test_pathological_response_from_deep_features(tmp_path, monkeypatch):
     assert {"sex", "stage", "smoker", "age"} <= set(run.read("response/pcr/subgroups.csv")["subgroup"])
     shown = ("response_models", "roc", "scores", "operating", "response_funnel", "contributions_forest")
     shown += ("response_subgroups", "centres", "centres_threshold", "centres_roc", "centres_decision")
+    # Ranks and classes are read by their names, and nothing was chosen or cut in the clinical model.
+    alone = run.read("response/pcr/univariable.csv").set_index("feature")
+    assert alone.loc["stage", "summary_1"].startswith("I: ")
+    assert run.read("response/pcr/multivariable.csv")["note"].isna().all()
+    axes = json.loads((run.folder / "response/pcr/nomogram.json").read_text())["Clinical"]["axes"]
+    marks = {name: [item["label"] for item in axes if item["predictor"] == name] for name in ("stage", "smoker=no")}
+    assert marks == {"stage": ["I", "II", "III", "IV"], "smoker=no": ["no", "yes"]}
     check_shown(run, "attention", "matched_relevance_pcr", *(f"{name}_pcr" for name in shown))
     page = (run.folder / "report.html").read_text(encoding="utf-8")
     assert 'id="t-matched_pair_pcr"' in page

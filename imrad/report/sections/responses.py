@@ -29,7 +29,7 @@ SENTENCES = {
     ),
 }
 CHANCE = 0.5
-SHARES = ("sensitivity", "specificity", "ppv", "npv", "accuracy")
+SHARES = ("sensitivity", "specificity", "accuracy", "npv", "ppv")
 
 
 def tell_verdict(part: Section, tables: RunTables, endpoint: str) -> None:
@@ -279,13 +279,13 @@ def _operating(part: Section, tables: RunTables, endpoint: str) -> None:
     if table is None:
         return
     columns = {"model": Column("Model"), "kind": Column("Judged on"), "threshold": Column("Threshold", ".3f")}
-    columns |= {name: Column(name.upper(), "d") for name in ("tp", "fp", "tn", "fn")}
+    counts = {name: Column(name.upper(), "d") for name in ("tp", "fp", "tn", "fn")}
     text = (
         "At Youden's cut-point of the training part: of each outer fold (outer, so there is no one threshold), or of "
         "all patients judged on themselves (apparent). In brackets Wilson's 95 % intervals."
     )
     table, shares = with_shares(table)
-    part.add(Shown(f"operating_{endpoint}", "Confusion at the threshold.", table, columns | shares, text))
+    part.add(Shown(f"operating_{endpoint}", "Confusion at the threshold.", table, columns | shares | counts, text))
 
 
 def _calibration(part: Section, tables: RunTables, endpoint: str) -> None:
