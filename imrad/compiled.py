@@ -7,7 +7,7 @@ from typing import Any
 
 from numba import njit
 
-__all__ = ["compiled"]
+__all__ = ["compiled", "keeps"]
 
 
 def compiled(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -26,3 +26,13 @@ def compiled(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any
         return made
 
     return wrap
+
+
+def keeps() -> bool:
+    """Return whether other processes find on disk what this one compiles."""
+
+    @compiled()
+    def probe() -> None:
+        pass
+
+    return getattr(getattr(probe, "stats", None), "cache_path", None) is not None

@@ -14,6 +14,7 @@ from imrad.stages import blocks, proof
 from imrad.stages.prepare_settings import PrepareList, check_steps
 from imrad.stages.prepare_tables import describe
 from imrad.stages.preparing import make_preparation
+from imrad.stages.rehearsing import share_compiling
 from imrad.stages.results import write_results
 
 if TYPE_CHECKING:
@@ -97,6 +98,9 @@ def phenotype(
         seed = run.config.seed
         preparation = make_preparation(data, settings.prepare, "phenotype", "classes", seed=seed, targets=names)
         splits = proof.read_splits(run)
+        if settings.engine == "imrad" and cluster is None:
+            fusion = run.config.fuse is not None
+            share_compiling(settings.classifiers, fusion=fusion, workers=workers, progress=progress)
         grid = PhenotypeGrid(
             **{name: value for name, value in settings.parameters().items() if name not in own},
             prepare=preparation.steps,
