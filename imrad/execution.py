@@ -7,10 +7,11 @@ included, because their last bits change with the thread count.
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -60,10 +61,16 @@ class Store:
 @contextmanager
 def single_thread() -> Iterator[None]:
     """Hold BLAS and OpenMP to one thread within the block."""
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(limits=1):
+    with _libraries(len(sys.modules)).limit(limits=1):
         yield
+
+
+@lru_cache(maxsize=1)
+def _libraries(n_modules: int) -> Any:
+    """Find the numeric libraries in this process; new ones come with new modules only."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 def _call(fn: Callable[[T], R], item: T) -> R:

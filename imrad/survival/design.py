@@ -92,7 +92,7 @@ class BlockCoding:
 
 
 def _all_numbers(table: pd.DataFrame) -> bool:
-    return table.shape[1] > 0 and all(pd.api.types.is_numeric_dtype(kind) for kind in table.dtypes)
+    return table.shape[1] > 0 and all(pd.api.types.is_numeric_dtype(kind) for kind in set(table.dtypes))
 
 
 def _matrix(table: pd.DataFrame) -> FloatArray:

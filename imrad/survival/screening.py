@@ -150,9 +150,17 @@ def _concordances(time: FloatArray, event: BoolArray, X: FloatArray) -> FloatArr
     """
     order = np.argsort(-time, kind="stable")
     bounds = np.append(np.flatnonzero(np.diff(time[order], prepend=np.inf)), len(time))
-    codes = np.stack([np.unique(column, return_inverse=True)[1] for column in X[order].T])
-    good, pairs = _count(codes.astype(np.int64), event[order], bounds)
+    good, pairs = _count(_dense_ranks(X[order].T), event[order], bounds)
     return np.asarray(good / pairs) if pairs else np.full(X.shape[1], 0.5)
+
+
+def _dense_ranks(rows: FloatArray) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Return each value's rank in its row from 0, equal values sharing one."""
+    order = np.argsort(rows, axis=1)
+    steps = np.diff(np.take_along_axis(rows, order, axis=1), axis=1) > 0
+    ranks = np.zeros(rows.shape, dtype=np.int64)
+    np.put_along_axis(ranks, order[:, 1:], np.cumsum(steps, axis=1), axis=1)
+    return ranks
 
 
 @compiled()
