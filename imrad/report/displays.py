@@ -19,7 +19,7 @@ from imrad.report.page import Text
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["COLOURS", "MARKERS", "STYLES", "Display", "two_lines"]
+__all__ = ["COLOURS", "MARKERS", "STYLES", "Display", "short_term", "two_lines"]
 
 # Okabe and Ito's colours stay apart for the colour-blind; line styles and markers keep them apart in grey print.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")
@@ -138,3 +138,8 @@ def two_lines(name: str, width: int = 26) -> str:
     at = breaks[-1] if breaks else width
     rest, half = name[at:], width // 2 - 1
     return f"{name[:at]}\n{rest if len(rest) <= width else f'{rest[:half]}…{rest[-half:]}'}"
+
+
+def short_term(name: str, longest: int = 34) -> str:
+    """Return a term's name for an axis or a key, the middle taken out where it is long."""
+    return name if len(name) <= longest else f"{name[:15]}…{name[-18:]}"

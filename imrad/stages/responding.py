@@ -29,7 +29,7 @@ __all__ = ["fuse_response", "response_models"]
 TABLES = (
     *("models", "coefficients", "pairs", "operating", "indices", "calibration", "net_benefit", "folds"),
     *("reclassification", "univariable", "multivariable", "roc", "score_ks", "score_histogram", "subgroups"),
-    *("explanations", "funnel", "robustness", "perturbed_risk"),
+    *("explanations", "funnel", "robustness", "perturbed_risk", "path", "path_coefficients"),
 )
 
 

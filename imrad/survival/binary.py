@@ -101,6 +101,8 @@ class BinaryResult:
         model, fold, block, order, step, n_in, n_out.
     matched_pair : DataFrame
         Two patients alike in the block Clinical and unlike in outcome.
+    path, path_coefficients : DataFrame
+        Of each lasso the cross-validated deviance, and the coefficients, by lambda; the final models.
     indices : DataFrame
         model, index, apparent, corrected, outer: rms::val.prob's figures.
     calibration : DataFrame
@@ -137,6 +139,8 @@ class BinaryResult:
     multivariable: pd.DataFrame
     matched_pair: pd.DataFrame
     funnel: pd.DataFrame
+    path: pd.DataFrame
+    path_coefficients: pd.DataFrame
     indices: pd.DataFrame
     calibration: pd.DataFrame
     net_benefit: pd.DataFrame

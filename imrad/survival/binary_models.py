@@ -143,6 +143,8 @@ class FittedBinaryModel:
         What makes the last column, where blocks enter as a score.
     training : ndarray
         Log odds of the training rows, scores out of fold: where a threshold is learnt.
+    path : PenalisedPath or None
+        Of a lasso that is the model itself: the coefficients at every penalty.
     """
 
     model: BinaryModel
@@ -155,6 +157,7 @@ class FittedBinaryModel:
     notes: list[str]
     score: FittedBinaryModel | FittedForest | None = None
     training: FloatArray = field(default_factory=lambda: np.zeros(0))
+    path: PenalisedPath | None = None
 
     @property
     def names(self) -> list[str]:
@@ -283,7 +286,7 @@ def _lasso(
     if model.select and model.estimator == "logistic":
         fitted = _plain(model, design.only(design.free | (coef != 0)), rows, y, notes)
         return replace(fitted, choice=table, penalty=penalty)
-    return FittedBinaryModel(model, design, coef, intercept, None, penalty, table, notes)
+    return FittedBinaryModel(model, design, coef, intercept, None, penalty, table, notes, path=path)
 
 
 def _finished(fitted: FittedBinaryModel, rows: Rows) -> FittedBinaryModel:

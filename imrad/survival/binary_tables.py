@@ -70,7 +70,10 @@ class FinishedBinary(FinishedFits):
 def summarise_binary(done: FinishedBinary) -> dict[str, Any]:
     """Return every table of a BinaryResult, and its verdict."""
     coefficients = _coefficients(done)
+    path, path_coefficients = done.paths()
     return {
+        "path": path,
+        "path_coefficients": path_coefficients,
         "models": _models(done),
         "coefficients": coefficients,
         "probability": _probability(done),

@@ -167,6 +167,8 @@ def _whole(data: BinaryData, task: Task) -> dict[str, Any]:
         "final": fitted.to_plain() | {"threshold": threshold},
         "ledger": ledger.to_plain(),
     }
+    if fitted.path is not None:
+        out |= {"path_lambda": fitted.path.lambdas, "path_coef": fitted.path.coef}
     if isinstance(fitted.score, FittedForest):
         out["forest"] = _votes_explained(fitted.score, tables)
     return out | _described(fitted)

@@ -190,6 +190,24 @@ class FinishedFits:
         """Return n_test / n_train of the outer folds."""
         return 1 / (len(list(self.data.splits.outer(self.data.splits.repeats[0]))) - 1)
 
+    def paths(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Return each final lasso's cross-validated deviance, and its coefficients other than 0, by lambda."""
+        choices, coefficients = [], []
+        for name in self.fitted:
+            whole = self.whole(name)
+            if whole.get("choice") is None or whole.get("path_coef") is None:
+                continue
+            choices.append(pd.DataFrame(whole["choice"]).assign(model=name))
+            ever = np.flatnonzero(np.any(whole["path_coef"] != 0, axis=1))
+            wide = pd.DataFrame(whole["path_coef"][ever].T, columns=[whole["names"][j] for j in ever])
+            wide["lambda"] = whole["path_lambda"]
+            coefficients.append(wide.melt(id_vars="lambda", var_name="feature", value_name="coef").assign(model=name))
+        empty = pd.DataFrame(columns=["model", "lambda"])
+        return (
+            pd.concat(choices, ignore_index=True) if choices else empty,
+            pd.concat(coefficients, ignore_index=True) if coefficients else empty,
+        )
+
     def sites_left_out(self) -> list[dict[str, Any]]:
         """Return rows of the robustness table: each model without each site, tested on that site."""
         rows: list[dict[str, Any]] = []

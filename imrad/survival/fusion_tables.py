@@ -45,7 +45,7 @@ def summarise(done: Finished) -> dict[str, Any]:
     """Return every table of a FusionResult, and its verdict."""
     risk = _risk(done)
     curves, groups = _curves(done, risk)
-    path, path_coefficients = _path(done)
+    path, path_coefficients = done.paths()
     return {
         "models": _models(done),
         "coefficients": _coefficients(done),
@@ -309,24 +309,6 @@ def _curves(done: Finished, risk: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFr
             )
     table = pd.concat(curves, ignore_index=True) if curves else pd.DataFrame()
     return table, pd.DataFrame(groups)
-
-
-def _path(done: Finished) -> tuple[pd.DataFrame, pd.DataFrame]:
-    choices, coefficients = [], []
-    for name in done.fitted:
-        whole = done.whole(name)
-        if "choice" not in whole:
-            continue
-        choices.append(pd.DataFrame(whole["choice"]).assign(model=name))
-        ever = np.flatnonzero(np.any(whole["path_coef"] != 0, axis=1))
-        wide = pd.DataFrame(whole["path_coef"][ever].T, columns=[whole["names"][j] for j in ever])
-        wide["lambda"] = whole["path_lambda"]
-        coefficients.append(wide.melt(id_vars="lambda", var_name="feature", value_name="coef").assign(model=name))
-    empty = pd.DataFrame(columns=["model", "lambda"])
-    return (
-        pd.concat(choices, ignore_index=True) if choices else empty,
-        pd.concat(coefficients, ignore_index=True) if coefficients else empty,
-    )
 
 
 def _verdict(done: Finished) -> dict[str, Any]:

@@ -90,6 +90,17 @@ def test_response_to_checkpoint_inhibitors(tmp_path):
     shown = ("response_models", "roc", "scores", "operating", "calibration", "indices", "decision", "agreement")
     shown += ("response_funnel", "univariable", "multivariable", "response_nomogram", "contributions_linear")
     shown += ("response_subgroups", "centres", "centres_threshold", "centres_roc", "centres_pairs", "recorded")
+    shown += ("cv", "path", "coefficients")
+    # The path is of the lasso that the coefficients are of.
+    path = run.read("response/response/path.csv").query("model == 'Rad (lasso)'")
+    at = path.loc[path["chosen"], "n_selected"].iloc[0]
+    kept = run.read("response/response/coefficients.csv").query(
+        "model == 'Rad (lasso)' and coef != 0 and kind == 'penalised'"
+    )
+    assert at == len(kept) == models.loc["Rad (lasso)", "n_selected"]
+    # The diameter and the neutrophils are cut by Youden's index, and said where.
+    cut = multivariable.set_index("feature")["cut"].dropna()
+    assert {"max_diameter_mm", "neutrophils_1e9_per_l"} & set(cut.index)
     recorded = pd.read_csv(run.folder / "report_data/recorded_response.csv").set_index("recorded")
     assert list(recorded.index) == ["CR", "PR", "SD", "PD", "NE", "all"]
     assert recorded.loc["all", "training"] == read_cohort(run.folder / "cohort.h5ad").n_obs

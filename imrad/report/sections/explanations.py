@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from imrad.report.displays import COLOURS, Display
+from imrad.report.displays import COLOURS, Display, short_term
 from imrad.report.page import Column, Section, Shown, Text
 from imrad.report.pictures import outlined, pictures
 from imrad.report.sections.names import TITLES
@@ -89,7 +89,7 @@ def _swarm(stem: str, endpoint: str, model: str, rows: pd.DataFrame) -> Display:
             jitter[order] = 0.22 * np.sin(np.arange(len(x)) * 2.4)
             image = axes.scatter(x, place + jitter, c=rank, cmap="cividis", s=9, lw=0, vmin=0, vmax=1)
         axes.axvline(0, color="#525a64", lw=0.7)
-        axes.set_yticks(range(len(names)), [_short(name) for name in reversed(names)], fontsize=7.5)
+        axes.set_yticks(range(len(names)), [short_term(name) for name in reversed(names)], fontsize=7.5)
         axes.set(xlabel=f"{_scale(rows)} (right: higher risk)")
         if image is not None:
             bar = figure.colorbar(image, ax=axes, shrink=0.7, ticks=[0, 1])
@@ -171,7 +171,7 @@ def _cases(part: Section, endpoint: str, model: str, rows: pd.DataFrame, slices:
             axes.set_title(label, fontsize=8.5)
             axes.set(xlabel=_scale(rows), xlim=(-reach, reach))
             if first is None:
-                axes.set_yticks(y, [_short(name) for name in order], fontsize=7.5)
+                axes.set_yticks(y, [short_term(name) for name in order], fontsize=7.5)
             else:
                 axes.tick_params(labelleft=False)
             first = first or axes
@@ -195,7 +195,3 @@ def _cases(part: Section, endpoint: str, model: str, rows: pd.DataFrame, slices:
             height=0.9 + 0.27 * len(order) + (1.6 if seen else 0.0),
         )
     )
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= 34 else name[:15] + "…" + name[-18:]

@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from imrad.report.displays import COLOURS, STYLES, Display
+from imrad.report.displays import COLOURS, Display, short_term
 from imrad.report.page import Calculator, Column, Section, Shown, Text
 from imrad.report.sections.heterogeneity import heterogeneity
 from imrad.report.sections.names import TITLES
+from imrad.report.sections.penalty_path import add_path
 from imrad.report.tables import RunTables
 
 __all__ = ["drawn_nomogram", "ready_nomogram", "section"]
@@ -24,7 +25,11 @@ def section(tables: RunTables) -> Section:
     part = Section("model", Text(*TITLES["model"]))
     for endpoint in tables.endpoints:
         part.head("{endpoint}", endpoint=endpoint.upper())
-        _path(part, tables, endpoint)
+        choices, coefficients = tables.survival(endpoint, "path"), tables.survival(endpoint, "path_coefficients")
+        if choices is None or coefficients is None:
+            part.missing("Lambda path: no penalised model was fitted.", "Lambda 路径：没有带惩罚的模型。")
+        else:
+            add_path(part, choices, coefficients, tables.fullest(choices), endpoint)
         _coefficients(part, tables, endpoint)
         heterogeneity(part, tables, endpoint)
         _hazards(part, tables, endpoint)
@@ -32,79 +37,6 @@ def section(tables: RunTables) -> Section:
     if not part.blocks:
         part.missing("No model: add the section fuse to the config.", "没有模型：请在配置中加入 fuse。")
     return part
-
-
-def _path(part: Section, tables: RunTables, endpoint: str) -> None:
-    choices, coefficients = tables.survival(endpoint, "path"), tables.survival(endpoint, "path_coefficients")
-    if choices is None or coefficients is None:
-        part.missing("Lambda path: no penalised model was fitted.", "Lambda 路径：没有带惩罚的模型。")
-        return
-    model = tables.fullest(choices)
-    curve = choices[choices["model"] == model].reset_index(drop=True)
-    lines = coefficients[coefficients["model"] == model]
-    strongest = lines.groupby("feature")["coef"].apply(lambda values: values.abs().max()).sort_values(ascending=False)
-    chosen = curve.loc[curve["chosen"].astype(bool), "lambda"]
-    # What the chosen penalty keeps comes first: a coefficient per year of age is small, and counts.
-    near = (lines["lambda"] - chosen.iloc[0]).abs() if len(chosen) else lines["lambda"] * 0.0
-    kept = lines.loc[(near == near.min()) & (lines["coef"] != 0), "feature"]
-    order = list(dict.fromkeys([name for name in strongest.index if name in set(kept)] + list(strongest.index)))
-    lines = lines[lines["feature"].isin(order[:TERMS])].reset_index(drop=True)
-
-    def draw_curve(figure: Figure, table: pd.DataFrame) -> None:
-        axes = figure.subplots()
-        x = np.log10(table["lambda"])
-        axes.errorbar(x, table["mean"], yerr=table["se"], fmt="o", ms=2.5, lw=0.7, color=COLOURS[0], ecolor="#b7c9d6")
-        for value in chosen:
-            axes.axvline(np.log10(value), color=COLOURS[1], lw=1, ls="--")
-        axes.set(xlabel="log10 lambda (strong penalty to the right)", ylabel="partial-likelihood deviance")
-        at = np.linspace(0, len(table) - 1, min(7, len(table))).astype(int)
-        above = axes.secondary_xaxis("top")
-        above.set_xticks(x.iloc[at], [str(int(n)) for n in table["n_selected"].iloc[at]])
-        above.set_xlabel("terms in the model", fontsize=8)
-
-    def draw_lines(figure: Figure, table: pd.DataFrame) -> None:
-        axes = figure.subplots()
-        wide = table.pivot_table(index="lambda", columns="feature", values="coef").sort_index()
-        scale = wide.abs().max()
-        x = np.log10(wide.index)
-        # Named are the terms that the chosen penalty keeps; the others stay grey.
-        at = int(np.argmin(np.abs(wide.index - chosen.iloc[0]))) if len(chosen) else 0
-        named = wide.iloc[at].abs()[lambda values: values > 0].sort_values(ascending=False).index[:8]
-        for name in wide.columns:
-            if name not in named:
-                axes.plot(x, wide[name] / (scale[name] or 1), lw=0.7, color="#9aa3ad", alpha=0.7)
-        for place, name in enumerate(named):
-            line = wide[name] / (scale[name] or 1)
-            axes.plot(x, line, lw=1.5, color=COLOURS[place], ls=STYLES[place], label=_short(str(name)), zorder=3)
-        if len(named):
-            figure.legend(loc="outside upper left", ncols=2, fontsize=7)
-        for value in chosen:
-            axes.axvline(np.log10(value), color=COLOURS[1], lw=1, ls="--")
-        axes.axhline(0, color="#525a64", lw=0.6)
-        axes.set(xlabel="log10 lambda", ylabel="coefficient / its largest")
-
-    text = f"{model}, all patients; dashed: the penalty that was taken. Outer folds choose their own."
-    alt = f"Cross-validated deviance over {len(curve)} penalties"
-    part.add(
-        Display(
-            f"cv_{endpoint}", f"Choice of the penalty, {endpoint.upper()}.", text, curve, draw_curve, alt, height=3.0
-        )
-    )
-    text = (
-        f"{model}: {min(TERMS, len(strongest))} terms, each divided by its largest value; in colour at most eight "
-        "that the chosen penalty keeps, in grey those that grow largest."
-    )
-    part.add(
-        Display(
-            f"path_{endpoint}",
-            f"Coefficient paths, {endpoint.upper()}.",
-            text,
-            lines,
-            draw_lines,
-            f"Paths of {lines['feature'].nunique()} terms",
-            height=3.1,
-        )
-    )
 
 
 def _coefficients(part: Section, tables: RunTables, endpoint: str) -> None:
@@ -162,7 +94,7 @@ def _forest(endpoint: str, rows: pd.DataFrame) -> Display:
         ticks = [tick for tick in (0.1, 0.25, 0.5, 0.7, 1, 1.4, 2, 4, 10) if 1 / edge <= tick <= edge]
         left.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         left.minorticks_off()
-        left.set_yticks(y, [_short(str(name)) for name in table["feature"]], fontsize=7.5)
+        left.set_yticks(y, [short_term(str(name)) for name in table["feature"]], fontsize=7.5)
         left.set(xlabel="hazard ratio per standard deviation")
         right.barh(y, 100 * table["inclusion"].astype(float), color="#b7c9d6", height=0.6)
         right.set(xlabel="in outer folds, %", xlim=(0, 105))
@@ -182,10 +114,6 @@ def _forest(endpoint: str, rows: pd.DataFrame) -> Display:
         width=6.2,
         height=1.1 + 0.24 * len(rows),
     )
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= 34 else name[:15] + "…" + name[-18:]
 
 
 def _hazards(part: Section, tables: RunTables, endpoint: str) -> None:
@@ -307,7 +235,7 @@ def drawn_nomogram(endpoint: str, name: str, plain: dict[str, Any]) -> Display:
         scale = pd.DataFrame({"points": np.arange(0, 101, 10.0), "label": [str(n) for n in range(0, 101, 10)]})
         _scale(top, 0, "points", scale)
         for place, axis in enumerate(predictors):
-            _scale(top, place + 1, _short(axis), frame[(frame["axis"] == axis) & (frame["kind"] == "predictor")])
+            _scale(top, place + 1, short_term(axis), frame[(frame["axis"] == axis) & (frame["kind"] == "predictor")])
         top.set(ylim=(len(predictors) + 0.6, -0.6), xlim=(min(0.0, float(frame["points"].min())) - 2, 104))
         _scale(below, 0, "total points", frame[frame["kind"] == "total"])
         for place, axis in enumerate(outcomes):
@@ -318,7 +246,7 @@ def drawn_nomogram(endpoint: str, name: str, plain: dict[str, Any]) -> Display:
             axes.set_xticks([])
             axes.tick_params(length=0)
             axes.set_yticks(range(len(predictors) + 1 if axes is top else len(outcomes) + 1))
-        top.set_yticklabels(["points", *[_short(axis) for axis in predictors]], fontsize=7.5)
+        top.set_yticklabels(["points", *[short_term(axis) for axis in predictors]], fontsize=7.5)
         below.set_yticklabels(["total points", *outcomes], fontsize=7.5)
 
     text = "Read each value's points upwards, add them, and read survival below the total."

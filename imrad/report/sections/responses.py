@@ -15,6 +15,7 @@ from imrad.report.sections import response_patients
 from imrad.report.sections.matched_pair import add_pair
 from imrad.report.sections.model import drawn_nomogram, ready_nomogram
 from imrad.report.sections.names import TITLES
+from imrad.report.sections.penalty_path import add_path
 from imrad.report.sections.recorded import add_recorded
 from imrad.report.tables import RunTables, label
 
@@ -122,6 +123,7 @@ def section(tables: RunTables) -> Section:
         _calibration(part, tables, endpoint)
         _decision(part, tables, endpoint)
         response_patients.add_tables(part, tables, endpoint)
+        _lasso(part, tables, endpoint)
         _nomogram(part, tables, endpoint)
         response_patients.add_patients(part, tables, endpoint)
         add_pair(part, tables, endpoint)
@@ -338,6 +340,29 @@ def _decision(part: Section, tables: RunTables, endpoint: str) -> None:
     text = "Net benefit of calling positive above each threshold; corrected: less the bootstrap's optimism."
     alt = f"Decision curves of {name}"
     part.add(Display(f"decision_{endpoint}", f"Decision curves of {name}.", text, rows, draw, alt, height=3.0))
+
+
+def _lasso(part: Section, tables: RunTables, endpoint: str) -> None:
+    """Add the penalty's choice and the paths of a lasso, and every model's coefficients."""
+    choices, paths = tables.response(endpoint, "path"), tables.response(endpoint, "path_coefficients")
+    if choices is not None and paths is not None:
+        found = list(dict.fromkeys(choices["model"]))
+        own = candidate(tables, endpoint)
+        model = own if own in found else str(found[0])
+        add_path(part, choices, paths, model, endpoint, name=label(endpoint), what="binomial ")
+    table = tables.response(endpoint, "coefficients")
+    if table is None:
+        return
+    rows = table[table["coef"] != 0].reset_index(drop=True)
+    columns = {"model": Column("Model"), "feature": Column("Term"), "coef": Column("Coefficient", ".4g")}
+    columns |= {"coef_per_sd": Column("Per SD", ".3f"), "inclusion": Column("In outer folds", "share")}
+    columns["kind"] = Column("Kind")
+    text = (
+        "Final models, in log odds on each column's own scale and per standard deviation; how often the outer folds "
+        "chose each again."
+    )
+    kept = {key: column for key, column in columns.items() if key in rows}
+    part.add(Shown(f"coefficients_{endpoint}", "Coefficients other than 0.", rows, kept, text, collapsed=True))
 
 
 def _nomogram(part: Section, tables: RunTables, endpoint: str) -> None:
