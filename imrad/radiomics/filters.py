@@ -27,6 +27,8 @@ Box = tuple[slice, slice, slice]
 
 # The recursive Gaussian decays by about e^-1.3 per sigma; at 26 sigma 2e-15 of it is left.
 LOG_SUPPORT = 26.0
+# Values that are convolved at once: what is read and written for them stays next to the processor.
+BLOCK = 1024
 
 
 def to_sitk(array: Array, spacing: tuple[float, float, float]) -> sitk.Image:
@@ -206,17 +208,22 @@ def _wavelet(image: Array, box: Box, settings: FilterSettings) -> Iterator[tuple
 
 
 @jit
-def _convolve(data: Any, taps: Any, out: Any) -> None:
-    """Convolve along the middle axis, summing in the order of PyWavelets, so that the last bit agrees."""
+def _convolve(data: Any, taps: Any, step: int, out: Any) -> None:
+    """Convolve along an axis whose voxels lie `step` apart, in PyWavelets' order, so that the last bit agrees."""
     reach = taps.size
     for a in range(out.shape[0]):
-        for n in range(out.shape[1]):
-            row = out[a, n]
+        for start in range(0, out.shape[1], BLOCK):
+            row = out[a, start : start + BLOCK]
             for j in range(reach):
                 tap = taps[j]
-                source = data[a, n + reach - j]
-                for c in range(row.size):
-                    row[c] += tap * source[c]
+                first = start + (reach - j) * step
+                source = data[a, first : first + row.size]
+                if j == 0:
+                    for c in range(row.size):
+                        row[c] = 0.0 + tap * source[c]
+                else:
+                    for c in range(row.size):
+                        row[c] += tap * source[c]
 
 
 @jit
@@ -226,6 +233,7 @@ def _convolve_rows(data: Any, taps: Any, out: Any) -> None:
     width = out.shape[1]
     for a in range(out.shape[0]):
         row = out[a]
+        row[:] = 0
         for j in range(reach):
             tap = taps[j]
             source = data[a, reach - j : reach - j + width]
@@ -234,24 +242,36 @@ def _convolve_rows(data: Any, taps: Any, out: Any) -> None:
 
 
 def _bands(block: Array, box: Box, axes: list[int], wavelet: pywt.Wavelet) -> list[Array]:
-    """Return the bands of one level in the box, approximation last, from a block with the filter's margin."""
+    """Return the bands of one level in the box, approximation last, from a block with the filter's margin.
+
+    All bands are one piece of memory, which the next image is likely to be given again; many small ones
+    would go back to the system and be cleared page by page.
+    """
     filters = [np.array(taps, dtype=np.float64) for taps in (wavelet.dec_lo, wavelet.dec_hi)]
-    found = [np.ascontiguousarray(block, dtype=np.float64)]
+    shapes = [block.shape]
     for axis in axes:
-        length = box[axis].stop - box[axis].start
-        split = []
-        for data in found:
-            for taps in filters:
-                shape = (*data.shape[:axis], length, *data.shape[axis + 1 :])
-                out = np.zeros(shape)
-                if axis == 2:
-                    _convolve_rows(data.reshape(-1, data.shape[2]), taps, out.reshape(-1, length))
-                else:
-                    before, after = int(np.prod(shape[:axis])), int(np.prod(shape[axis + 1 :]))
-                    _convolve(data.reshape(before, data.shape[axis], after), taps, out.reshape(before, length, after))
-                split.append(out)
-        found = split
-    return [*found[1:], found[0]]
+        shapes.append((*shapes[-1][:axis], box[axis].stop - box[axis].start, *shapes[-1][axis + 1 :]))
+    between = [np.empty(shape) for shape in shapes[1:-1]]
+    bands = np.empty((2 ** len(axes), *shapes[-1]))
+
+    def split(data: Array, depth: int, outs: Array) -> None:
+        for taps, half in zip(filters, np.split(outs, 2), strict=True):
+            last = depth == len(axes) - 1
+            out = half[0] if last else between[depth]
+            _convolve_along(axes[depth], data, taps, out)
+            if not last:
+                split(out, depth + 1, half)
+
+    split(np.ascontiguousarray(block, dtype=np.float64), 0, bands)
+    return [*bands[1:], bands[0]]
+
+
+def _convolve_along(axis: int, data: Array, taps: Array, out: Array) -> None:
+    if axis == 2:
+        _convolve_rows(data.reshape(-1, data.shape[2]), taps, out.reshape(-1, out.shape[2]))
+    else:
+        before, step = int(np.prod(out.shape[:axis])), int(np.prod(out.shape[axis + 1 :]))
+        _convolve(data.reshape(before, -1), taps, step, out.reshape(before, -1))
 
 
 @jit
