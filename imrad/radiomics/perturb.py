@@ -249,8 +249,21 @@ class Perturber:
     def _on_own_grid(self, change: Perturbation) -> bool:
         return not change.rotation_deg and not any(change.shift) and self._spacing == self._grid.spacing_mm
 
-    def _noisy(self, box: Box, change: Perturbation) -> NDArray[Any]:
+    def _part(self, box: Box) -> NDArray[np.float32]:
+        """Return a copy of a part of the image; where it has no intensity, the lowest around the region."""
         values = self._values[slices(box)].astype(np.float32, order="C")
+        if self._values.dtype.kind == "f" and not np.isfinite(values).all():
+            # A spline would carry one such voxel to all others.
+            values[~np.isfinite(values)] = self._lowest
+        return values
+
+    @cached_property
+    def _lowest(self) -> np.float32:
+        around = self._values[slices(self._kept)].astype(np.float32)
+        return np.float32(around.min(initial=np.inf, where=np.isfinite(around)))
+
+    def _noisy(self, box: Box, change: Perturbation) -> NDArray[Any]:
+        values = self._part(box)
         add_noise(values, self.noise_level, generator(change.seed, "noise"))
         return self._typed(values)
 
@@ -266,11 +279,11 @@ class Perturber:
         places = corners @ matrix.T + offset
         lows, highs = np.floor(places.min(axis=0)).astype(int), np.floor(places.max(axis=0)).astype(int)
         # The spline's own four, and its support; at least one voxel, where all that is seen is mirrored.
-        source = tuple(
+        source: Box = tuple(  # type: ignore[assignment]
             (min(max(0, low - 1 - SUPPORT), n - 1), max(min(n, high + 3 + SUPPORT), 1))
             for low, high, n in zip(lows.tolist(), highs.tolist(), self._grid.shape, strict=True)
         )
-        values = self._values[slices(source)].astype(np.float32, order="C")
+        values = self._part(source)
         if change.noise:
             add_noise(values, self.noise_level, generator(change.seed, "noise"))
         return sample_image(values, matrix, offset - [low for low, _ in source], shape)
@@ -286,7 +299,7 @@ class Perturber:
         import pywt
 
         high = np.asarray(pywt.Wavelet("coif1").dec_hi, dtype=np.float32)
-        values = self._values[slices(self._kept)].astype(np.float32)
+        values = self._part(self._kept)
         detail = diagonal_detail(np.pad(values, ((0, 0), (3, 2), (3, 2)), mode="symmetric"), high)
         return float(np.median(np.abs(detail, out=detail)) / 0.6745)
 
@@ -295,7 +308,9 @@ class Perturber:
         if dtype.kind == "f":
             return values.astype(dtype)
         limits = np.iinfo(dtype)
-        typed: NDArray[Any] = np.clip(np.rint(values), limits.min, limits.max).astype(dtype)
+        # The ends of wide types are no numbers of single precision.
+        exact = values if dtype.itemsize < 4 else values.astype(np.float64)
+        typed: NDArray[Any] = np.clip(np.rint(exact), limits.min, limits.max).astype(dtype)
         return typed
 
     def _turned(self, change: Perturbation, shape: tuple[int, ...]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:

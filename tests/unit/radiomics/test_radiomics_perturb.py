@@ -299,3 +299,25 @@ def test_no_change_gives_the_features_of_the_whole_image(settings, tolerance):
     for change in (Perturbation(0), Perturbation(0, rotation_deg=1e-7)):
         found = perturbed_features(image, ellipsoid(), settings, [change], names)
         np.testing.assert_allclose(found[0], [expected[name] for name in names], rtol=tolerance, atol=tolerance)
+
+
+def test_voxels_without_intensity_stay_where_they_are():
+    # Beyond a scanner's field of view some images hold NaN.
+    values = smooth().astype(np.float32)
+    values[:, :12] = np.nan
+    values[:, :, -2:] = np.inf
+    perturber = Perturber(GRID.image(values), ellipsoid())
+    for change in (*draw_perturbations(4, seed=1), Perturbation(0, noise=True)):
+        found = perturber.perturbed(change)
+        assert np.isfinite(found.values).all()
+        assert found.values.min() > np.nanmin(values[np.isfinite(values)]) - 100
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.uint32])
+def test_intensities_at_their_types_end_stay_there(dtype):
+    values = np.full(SHAPE, np.iinfo(dtype).max - 1, dtype)
+    values[ellipsoid()] -= 100
+    for change in draw_perturbations(3, seed=1):
+        found = Perturber(GRID.image(values), ellipsoid()).perturbed(change).values
+        assert found.dtype == dtype
+        assert found.min() > np.iinfo(dtype).max // 2
