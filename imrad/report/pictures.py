@@ -12,13 +12,15 @@ from imrad.exceptions import InputError
 from imrad.report.page import Text
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable, Mapping
+
     import pandas as pd
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
     from imrad.report.tables import RunTables
 
-__all__ = ["MOST", "chosen", "inside", "lay", "outlined", "pictures", "relevance", "with_origin"]
+__all__ = ["MOST", "chosen", "inside", "lay", "outlined", "picture_case", "pictures", "relevance", "with_origin"]
 
 MOST = 48
 """So many pictures are drawn: a sheet that a page holds, and less than a megabyte."""
@@ -114,16 +116,28 @@ def lay(axes: Axes, mapped: Mapped, *, heated: bool) -> None:
         axes.imshow(colours, interpolation="none")
 
 
+def picture_case(row: Mapping[Hashable, Any], kept: dict[tuple[str, str], Picture]) -> str:
+    """Return the case under which a quality row has its picture, by region, reader or part; empty if it has none."""
+    patient, case = str(row["patient"]), str(row["case"])
+    told = [row.get(name) for name in ("region", "reader")]
+    known = [value for value in told if not (value is None or value != value or value == "")]
+    # A column of numbers with gaps was read as one of fractions.
+    apart = "".join(f"/{value:g}" if isinstance(value, float) else f"/{value}" for value in known)
+    names = (f"{case}{apart}", case, f"{case.rpartition('/')[0]}{apart}")
+    return next((name for name in names if (patient, name) in kept), "")
+
+
 def chosen(quality: pd.DataFrame, kept: dict[tuple[str, str], Picture], most: int = MOST) -> pd.DataFrame:
     """Return the rows of the cases to be shown: first those with flags, then evenly from small to large regions.
 
     Returns
     -------
     DataFrame
-        At most `most` rows of `quality`, ordered by volume, with a running ``number`` from 1.
+        At most `most` rows of `quality`, ordered by volume, with a running ``number`` from 1 and ``picture``, the
+        case under which the picture is kept.
     """
-    keys = list(zip(quality["patient"].astype(str), quality["case"].astype(str), strict=True))
-    rows = quality[[key in kept for key in keys]].sort_values("volume_ml", kind="stable")
+    quality = quality.assign(picture=[picture_case(row, kept) for row in quality.to_dict("records")])
+    rows = quality[quality["picture"] != ""].sort_values("volume_ml", kind="stable")
     flagged = rows[rows["flags"].fillna("") != ""].head(most // 2) if "flags" in rows else rows.iloc[:0]
     others = rows.drop(index=flagged.index)
     room = most - len(flagged)

@@ -21,7 +21,8 @@ __all__ = ["section"]
 
 UNITS = {
     **{"_ng_per_ml": "ng/ml", "_u_per_ml": "U/ml", "_1e9_per_l": "10⁹/l", "_g_per_l": "g/l", "_percent": "%"},
-    **{"_years": "years", "_days": "days", "_mm": "mm", "_ml": "ml"},
+    **{"_u_per_l": "U/l", "_mg_per_l": "mg/l", "_copies_per_ml": "copies/ml"},
+    **{"_years": "years", "_months": "months", "_days": "days", "_mm": "mm", "_cm": "cm", "_ml": "ml"},
 }
 """How a unit at the end of a column's name is written; the longer ends first."""
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from imrad.report.displays import COLOURS, Display, short_term
 from imrad.report.page import Column, Section, Shown, Text
-from imrad.report.pictures import outlined, pictures
+from imrad.report.pictures import outlined, picture_case, pictures
 from imrad.report.sections.names import TITLES
 from imrad.report.tables import RunTables
 
@@ -123,9 +123,9 @@ def _by_patient(tables: RunTables) -> dict[str, Any]:
         return {}
     out: dict[str, Any] = {}
     for row in quality.sort_values("volume_ml", kind="stable").to_dict("records"):
-        key = (str(row["patient"]), str(row["case"]))
-        if key in kept:
-            out[key[0]] = outlined(kept[key])
+        case = picture_case(row, kept)
+        if case:
+            out[str(row["patient"])] = outlined(kept[str(row["patient"]), case])
     return out
 
 

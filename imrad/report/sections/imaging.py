@@ -89,15 +89,16 @@ def _regions(quality: pd.DataFrame) -> Display:
 
 def _mosaic(part: Section, tables: RunTables, quality: pd.DataFrame) -> None:
     kept = pictures(tables)
-    if not kept or not {"patient", "case", "volume_ml"} <= set(quality.columns):
+    usable = kept and {"patient", "case", "volume_ml"} <= set(quality.columns)
+    rows = chosen(quality, kept) if usable else quality.iloc[:0]
+    if rows.empty:
         part.missing(
             "Mosaic of outlines on slices: the extraction kept no pictures (extract.reading.thumbnails is their side "
             "in pixels).",
             "轮廓拼图：提取阶段未保留图片（extract.reading.thumbnails 为其边长，以像素计）。",
         )
         return
-    rows = chosen(quality, kept)
-    tiles = [outlined(kept[key]) for key in zip(rows["patient"].astype(str), rows["case"].astype(str), strict=True)]
+    tiles = [outlined(kept[key]) for key in zip(rows["patient"].astype(str), rows["picture"], strict=True)]
     across = min(8, len(tiles))
     down = math.ceil(len(tiles) / across)
 
@@ -121,7 +122,7 @@ def _mosaic(part: Section, tables: RunTables, quality: pd.DataFrame) -> None:
         "窗为 -160 至 240 HU，其余按自身范围。",
         _shown_of(tables, "mosaic_counts", len(rows), total),
     )
-    names = ("number", "patient", "case", "volume_ml", "n_slices", "flags")
+    names = ("number", "patient", "case", "region", "reader", "volume_ml", "n_slices", "flags")
     part.add(
         Display(
             "mosaic",

@@ -213,9 +213,9 @@ def _cuts(part: Section, tables: RunTables, endpoint: str) -> None:
     caption = Text(
         "Groups cut by maximally selected log-rank statistics. Apparent: the cut was searched on the patients it "
         "divides, so the plain log-rank p is too small and the corrected one holds. Outer folds: the cut of each "
-        "training part divides the held-out patients.",
+        "training part divides the held-out patients; a fold whose training part has no cut leaves its own out.",
         "按最大选择秩统计量分组。表观：切点在被划分的患者上搜索，故普通 log-rank p 偏小，应看校正 p；"
-        "外层折：由各训练部分的切点划分留出患者。",
+        "外层折：由各训练部分的切点划分留出患者；训练部分无切点者，其患者不计入。",
     )
     title = f"Maximally selected cut-points, {endpoint.upper()}."
     part.add(Shown(f"cut_groups_{endpoint}", title, groups, columns, caption))
