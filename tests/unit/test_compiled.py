@@ -51,3 +51,26 @@ def test_every_kernel_imports_and_runs_where_no_cache_can_be_written():
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["(6,)", "(6,)"]
+
+
+TRAINING = """
+import hashlib
+import numpy as np
+from imrad.phenotype.kernels.network import _train, network_learner
+from imrad.phenotype.learners import Job
+X = np.random.default_rng(0).normal(size=(60, 20))
+y = (X[:, 0] > 0).astype(np.int64)
+(found,) = network_learner("founding").predict_many([Job(X, y, X, X, X, 2, 1)])
+print(hashlib.sha256(found.tobytes()).hexdigest(), sum(_train.stats.cache_hits.values()))
+"""
+
+
+def test_a_network_trained_by_code_from_disk_is_that_of_code_just_compiled(tmp_path):
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    runs = [
+        subprocess.run([sys.executable, "-c", TRAINING], env=environment, capture_output=True, text=True, check=True)
+        for _ in range(2)
+    ]
+    (first, read), (second, read_again) = (run.stdout.split() for run in runs)
+    assert (read, read_again) == ("0", "1")
+    assert first == second

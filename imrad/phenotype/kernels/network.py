@@ -22,7 +22,9 @@ __all__ = ["NetworkLearner", "network_learner"]
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 
-@compiled(nogil=True, error_model="numpy")
+# Inlined, since a copy of its own, rounded otherwise, would be called where both were compiled in this process
+# and not where they were read from disk.
+@compiled(nogil=True, error_model="numpy", forceinline=True)
 def _adam(weights: Any, slope: Any, mean: Any, square: Any, rate: Any) -> None:
     one, b1, b2, tiny = np.float32(1), np.float32(0.9), np.float32(0.999), np.float32(1e-8)
     for i in range(weights.size):
