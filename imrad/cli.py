@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated, NoReturn
+import warnings
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -54,10 +55,30 @@ def main() -> NoReturn:
         os.environ[name] = "1"
     from imrad.exceptions import ImradError
 
+    plainly = warnings.showwarning
+
+    def told(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+        # imrad's own warnings are sentences for the user, who has no use for the line of code.
+        if category is UserWarning and f"{os.sep}imrad{os.sep}" in str(place[0] if place else more.get("filename")):
+            typer.echo(f"imrad: {message}", err=True)
+        else:
+            plainly(message, category, *place, **more)
+
     try:
-        app()
+        with warnings.catch_warnings():
+            warnings.showwarning = told
+            app()
     except ImradError as error:
         typer.echo(f"imrad: {error}", err=True)
+        sys.exit(1)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        why = (error.strerror or type(error).__name__).lower()
+        place = error.filename2 or error.filename
+        typer.echo(
+            f"imrad: {place} cannot be read or written ({why}); check the path, its rights and the disk", err=True
+        )
         sys.exit(1)
     except KeyboardInterrupt:
         typer.echo("imrad: stopped; the next call goes on from here", err=True)

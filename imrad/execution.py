@@ -169,7 +169,15 @@ def _on_dask(fn: Callable[[T], R], items: Sequence[T], address: str) -> Iterator
     except ImportError as error:
         message = "running on a Dask scheduler needs the extra 'dask': pip install 'imrad[dask]'"
         raise MissingExtraError(message) from error
-    with Client(address, set_as_default=False) as client:
+    if ":" not in address:
+        message = f"a Dask scheduler's address looks like tcp://host:8786, not {address!r}"
+        raise InputError(message)
+    try:
+        connected = Client(address, set_as_default=False)
+    except (OSError, ValueError) as error:
+        message = f"no Dask scheduler answers at {address}; start one (dask scheduler) or leave --cluster out"
+        raise InputError(message) from error
+    with connected as client:
         futures = client.map(partial(_numbered, fn), range(len(items)), items, pure=False)
         for _, result in as_completed(futures, loop=client.loop, with_results=True):
             yield result

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
+import csv
+import io
 import os
 import re
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -54,30 +58,42 @@ def read_cases(path: str | os.PathLike[str]) -> pd.DataFrame:
 def read_case_table(path: Path) -> pd.DataFrame:
     """Read a CSV, TSV or Excel table of cases as text, unchecked; raises as :func:`read_cases`."""
     if not path.is_file():
-        message = f"{path} does not exist; give a table with the columns {', '.join(_NEEDED)}"
+        what = "is a folder" if path.is_dir() else "does not exist"
+        message = f"{path} {what}; give a table with the columns {', '.join(_NEEDED)}"
         raise InputError(message)
     try:
         if path.suffix.lower() in (".xlsx", ".xlsm", ".xls"):
             table = pd.read_excel(path, dtype=str)
         else:
             table = _read_text(path)
-    except (ValueError, OSError, ImportError, UnicodeDecodeError) as error:
+    except (ValueError, OSError, ImportError, csv.Error) as error:
         message = f"{path} is no readable CSV or Excel table ({str(error).splitlines()[0]}); save it as CSV"
         raise InputError(message) from error
     return table
 
 
 def _read_text(path: Path) -> pd.DataFrame:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-        encoding = "utf-8-sig"
-    except UnicodeDecodeError:
-        # Excel in Chinese Windows saves CSV so.
-        text = path.read_text(encoding="gb18030")
-        encoding = "gb18030"
-    head = text.split("\n", 1)[0]
+    content = path.read_bytes()
+    if content[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        # Excel's "Unicode text".
+        text = content.decode("utf-16")
+    else:
+        try:
+            text = content.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            # Excel in Chinese Windows saves CSV so.
+            text = content.decode("gb18030")
+    head = text.splitlines()[0] if text.strip() else ""
     separator = max("\t,;", key=head.count) if any(mark in head for mark in "\t,;") else ","
-    return pd.read_csv(path, dtype=str, sep=separator, encoding=encoding)
+    rows = csv.reader(io.StringIO(text, newline=None), delimiter=separator)
+    width = len(next(rows, []))
+    for row in rows:
+        if width >= len(_NEEDED) and any(cell.strip() for cell in row[width:]):
+            message = f"row {rows.line_num} has {len(row)} values under {width} columns"
+            raise ValueError(message)
+    # Separators at the end of a row: nothing stands behind them.
+    with warnings.catch_warnings(action="ignore", category=pd.errors.ParserWarning):
+        return pd.read_csv(io.StringIO(text, newline=None), dtype=str, sep=separator, index_col=False)
 
 
 def check_cases(table: pd.DataFrame, *, folder: Path | None = None, name: str = "the table of cases") -> pd.DataFrame:

@@ -345,5 +345,8 @@ def _binary_pattern(image: Array, box: Box, settings: FilterSettings) -> Array:
     out = np.empty(planes.shape)
     for n, plane in enumerate(planes):
         _sample_pattern(np.ascontiguousarray(plane, dtype=np.float64), rows, columns, method, out[n])
+    if image.dtype.kind in "iu":
+        # The variance of samples without any is not defined; what a whole number makes of that, neither.
+        np.nan_to_num(out, copy=False, nan=0.0)
     # The image's own type holds the codes, as in pyradiomics.
     return np.swapaxes(out, 0, axis)[within].astype(image.dtype)  # type: ignore[no-any-return]

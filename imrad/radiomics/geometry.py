@@ -358,7 +358,9 @@ def check_fit(fit: Fit, limits: GeometryLimits, source: Grid | None = None, targ
     """
     grids = ""
     if source is not None and target is not None:
-        grids = f" (image {_describe(target)}; region {_describe(source)})"
+        turned = not np.allclose(source.direction, target.direction, atol=1e-3)
+        axes = "; their axes point elsewhere" if turned else ""
+        grids = f" (image {_describe(target)}; region {_describe(source)}{axes})"
     if fit.overlap_loss > limits.max_overlap_loss:
         message = (
             f"{100 * fit.overlap_loss:.1f} % of the region lies outside the image, more than the "

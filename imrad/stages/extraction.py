@@ -197,15 +197,26 @@ def files(
         If a single case fails, or every case of a table does.
     """
     from imrad import radiomics as room
+    from imrad.radiomics.case_table import image_paths as parts
 
     if engine not in ("imrad", "pyradiomics"):
         message = f"unknown engine {engine!r}; choose imrad, pyradiomics or deep"
         raise ConfigError(message)
     chosen = read_settings(settings)
     if cases is not None:
-        done = room.extract_cases(
-            room.read_cases(cases), chosen, engine=engine, workers=workers, cluster=cluster, progress=progress
-        )
+        if image is not None or mask is not None:
+            message = "extract takes --image and --mask, or --cases with a table of them, and not both"
+            raise ConfigError(message)
+        if compare or label is not None or intensity != "stored":
+            message = (
+                "--compare takes one case, so name --image and --mask"
+                if compare
+                else "--label and --intensity are columns of the table where --cases is given; write them there"
+            )
+            raise ConfigError(message)
+        table = room.read_cases(cases)
+        _check_output(output, [cases, *(Path(p) for name in ("image", "mask") for v in table[name] for p in parts(v))])
+        done = room.extract_cases(table, chosen, engine=engine, workers=workers, cluster=cluster, progress=progress)
         if done.features.empty:
             reasons: Sequence[str] = [str(text) for text in done.failures["reason"]]
             message = f"none of {len(done.failures)} cases could be extracted; the first failed because {reasons[0]}"
@@ -217,12 +228,26 @@ def files(
     if image is None or mask is None:
         message = "extract needs --image and --mask, or --cases with a table of them"
         raise ConfigError(message)
+    _check_output(output, [image, mask])
     if compare:
         return [room.compare_case(image, mask, chosen, label=label)]
     features = room.extract_one(image, mask, chosen, label=label, engine=engine, intensity=intensity)
     row = {"patient": image.name.split(".")[0], "case": image.name.split(".")[0], **features}
     _write(pd.DataFrame([row]), output)
     return [f"{output}: {len(features)} features"]
+
+
+def _check_output(output: Path, inputs: Sequence[Path]) -> None:
+    """Refuse, before any work, a place that features cannot or should not be written to."""
+    if output.is_dir():
+        message = f"{output} is a folder; name a file in it, such as {output / 'features.csv'}"
+        raise ConfigError(message)
+    if output.suffix.lower() not in (".csv", ".txt", ""):
+        message = f"features are written as CSV, and {output} would be none; name a file that ends in .csv"
+        raise ConfigError(message)
+    if output.exists() and any(path.exists() and path.samefile(output) for path in inputs):
+        message = f"{output} is what features are to be read from; name another file with -o"
+        raise ConfigError(message)
 
 
 def _write(table: pd.DataFrame, path: Path) -> None:
