@@ -1,12 +1,45 @@
-"""The walk over a reference case: every key that R printed must be given, and equal, or be left out by name."""
+"""Reference cases, and the walk over one: every key that R printed must be given, and equal, or be left out by name."""
 
 from __future__ import annotations
 
+import gzip
+import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
+
+DATA = Path(__file__).parent / "data"
+
+
+def load(path: str) -> dict[str, Any]:
+    """Return the cases of a file of the folder data, by name."""
+    return json.loads(gzip.decompress((DATA / f"{path}.json.gz").read_bytes()))
+
+
+def pytest_generate_tests(metafunc):
+    """Run a test marked ``survival_cases`` on each case of the files named, and of data/survival/other_keys."""
+    for mark in metafunc.definition.iter_markers("survival_cases"):
+        other, only = load("survival/other_keys"), mark.kwargs.get("only")
+        found = {name: case for path in mark.args for name, case in load(path).items()}
+        for path in mark.args:
+            found |= {f"other:{name}": case for name, case in other.get(path.split("/")[-1], {}).items()}
+        found = {name: case for name, case in found.items() if only is None or only(name)}
+        metafunc.parametrize(("name", "case"), found.items(), ids=list(found))
+
+
+@pytest.fixture(scope="session")
+def outcome():
+    """Return the function that gives a case's times and events."""
+
+    def of(case: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+        table = pd.DataFrame(case["input"])
+        return table["time"].to_numpy(float), (table["status"] == table["status"].max()).to_numpy()
+
+    return of
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
-import json
 from pathlib import Path
 
 import numpy as np
@@ -26,26 +24,6 @@ from imrad.survival.stepwise import StepwiseAIC
 DATA = Path(__file__).parent / "data"
 
 
-def load(path):
-    return json.loads(gzip.decompress((DATA / f"{path}.json.gz").read_bytes()))
-
-
-OTHER = load("survival/other_keys")
-
-
-def cases(*paths, only=None):
-    """Parametrise over the cases of the visible files and of data/survival/other_keys."""
-    found = {name: case for path in paths for name, case in load(path).items()}
-    found |= {f"other:{name}": case for path in paths for name, case in OTHER.get(path.split("/")[-1], {}).items()}
-    found = {name: case for name, case in found.items() if only is None or only(name)}
-    return pytest.mark.parametrize(("name", "case"), found.items(), ids=list(found))
-
-
-def outcome(case):
-    table = pd.DataFrame(case["input"])
-    return table["time"].to_numpy(float), (table["status"] == table["status"].max()).to_numpy()
-
-
 def column(case, name):
     return np.array(case["input"][name], dtype=float)
 
@@ -56,9 +34,9 @@ def synth(case):
     return table, (table["time"].to_numpy(float), (table["status"] == table["status"].max()).to_numpy())
 
 
-@cases("statistics/concordance")
+@pytest.mark.survival_cases("statistics/concordance")
 @pytest.mark.parametrize("limit", [1500, 0], ids=["pairs", "sorted"])
-def test_concordance(name, case, limit, agree, near, monkeypatch):
+def test_concordance(name, case, limit, outcome, agree, near, monkeypatch):
     monkeypatch.setattr("imrad.evaluation.comparable_pairs.PAIR_MATRIX_LIMIT", limit)
     values, (time, event) = case["values"], outcome(case)
     one, two = column(case, "lp1"), column(case, "lp2")
@@ -113,8 +91,8 @@ def test_concordance(name, case, limit, agree, near, monkeypatch):
     agree(found, values, left_out={"model1", "model2", "tau", "survAUC_UnoC", "survAUC_AUC_uno"})
 
 
-@cases("statistics/km_logrank")
-def test_kaplan_meier_and_log_rank(name, case, agree, near):
+@pytest.mark.survival_cases("statistics/km_logrank")
+def test_kaplan_meier_and_log_rank(name, case, outcome, agree, near):
     values, (time, event) = case["values"], outcome(case)
     group = np.array(case["input"][values["group"]])
     names = np.unique(group)
@@ -175,8 +153,8 @@ def r_resamples(seed, n, times):
     return [np.array([index() for _ in range(n)]) for _ in range(times)]
 
 
-@cases("statistics/calibration", only=lambda name: not name.startswith("other:"))
-def test_calibration_by_hazard_regression(name, case):
+@pytest.mark.survival_cases("statistics/calibration", only=lambda name: not name.startswith("other:"))
+def test_calibration_by_hazard_regression(name, case, outcome):
     """rms::calibrate(cmethod='hare', B=100): its own stated tolerance, 0.02 (polspline 1.1.22, rms 6.5.0)."""
     values, (time, event) = case["values"], outcome(case)
     x = np.column_stack([column(case, term.strip()) for term in values["formula"].split("~")[1].split("+")])
@@ -196,8 +174,8 @@ def test_calibration_by_hazard_regression(name, case):
     assert np.abs(apparent - optimism - expected["corrected_B100_seed3"]).max() < 0.02
 
 
-@cases("statistics/calibration")
-def test_calibration_and_brier(name, case, agree, near):
+@pytest.mark.survival_cases("statistics/calibration")
+def test_calibration_and_brier(name, case, outcome, agree, near):
     values, (time, event), predicted = case["values"], outcome(case), column(case, "pred_surv")
     t = values["t"]
     groups = calibration_groups(time, event, predicted, t, n_groups=values["groups"])
@@ -231,8 +209,8 @@ def test_calibration_and_brier(name, case, agree, near):
     )
 
 
-@cases("statistics/timeroc")
-def test_time_dependent_auc(name, case, agree, near):
+@pytest.mark.survival_cases("statistics/timeroc")
+def test_time_dependent_auc(name, case, outcome, agree, near):
     values, (time, event) = case["values"], outcome(case)
     times, markers = values["times"], [column(case, "marker"), column(case, "marker2")]
     first, second = (time_dependent_auc(time, event, marker, times) for marker in markers)
@@ -275,8 +253,8 @@ def test_time_dependent_auc(name, case, agree, near):
         )
 
 
-@cases("statistics/maxstat")
-def test_maximally_selected(name, case, agree, near):
+@pytest.mark.survival_cases("statistics/maxstat")
+def test_maximally_selected(name, case, outcome, agree, near):
     values, (time, event) = case["values"], outcome(case)
     x = column(case, values["variable"])
     it = maximally_selected(time, event, x, min_share=values["minprop"], max_share=values["maxprop"])
@@ -318,7 +296,9 @@ def lasso_problem(name, case):
     return X, (time, event), model
 
 
-@cases("survival/lasso_cox", "survival/elasticnet_cox", only=lambda name: "_tie" not in name and "heavy" not in name)
+@pytest.mark.survival_cases(
+    "survival/lasso_cox", "survival/elasticnet_cox", only=lambda name: "_tie" not in name and "heavy" not in name
+)
 def test_lasso_cox(name, case, agree, near):
     """The coefficients along the path and the curves of the choice have tests of their own."""
     values = case["values"]
@@ -353,7 +333,7 @@ def test_lasso_cox(name, case, agree, near):
     agree(found, expected, rtol=3e-8, left_out=elsewhere | given)
 
 
-@cases("survival/gbm_cox")
+@pytest.mark.survival_cases("survival/gbm_cox")
 def test_gradient_boosting(name, case, agree, near):
     """gbm takes tied times for untied ones in the order of the rows; then everything is its."""
     values, (table, y) = case["values"], synth(case)
@@ -380,7 +360,7 @@ def test_gradient_boosting(name, case, agree, near):
     np.testing.assert_allclose(np.sort(leaves), np.sort(theirs), atol=1e-12)
 
 
-@cases("survival/superpc")
+@pytest.mark.survival_cases("survival/superpc")
 def test_supervised_principal_components(name, case, agree, near):
     values, (table, (time, event)) = case["values"], synth(case)
     features = list(table.columns[10:])
@@ -419,8 +399,8 @@ def test_supervised_principal_components(name, case, agree, near):
         agree(found, expected, rtol=1e-6, left_out={"discrete_test"})
 
 
-@cases("survival/stepaic_cox", only=lambda name: name.startswith("other:"))
-def test_stepwise(name, case, agree, near):
+@pytest.mark.survival_cases("survival/stepaic_cox", only=lambda name: name.startswith("other:"))
+def test_stepwise(name, case, outcome, agree, near):
     values, table = case["values"], pd.DataFrame(case["input"])
     X = table[[item.strip() for item in values["full"].split("~")[1].split("+")]]
     found = {}

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
-import json
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -21,28 +17,7 @@ from imrad.survival.cox_inference import (
 )
 from imrad.survival.coxph import CoxPH
 
-DATA = Path(__file__).parent / "data"
-
-
-def load(path):
-    return json.loads(gzip.decompress((DATA / f"{path}.json.gz").read_bytes()))
-
-
-OTHER = load("survival/other_keys")
 Z = float(stats.norm.ppf(0.975))
-
-
-def cases(*paths, only=None):
-    """Parametrise over the cases of the visible files and of data/survival/other_keys."""
-    found = {name: case for path in paths for name, case in load(path).items()}
-    found |= {f"other:{name}": case for path in paths for name, case in OTHER.get(path.split("/")[-1], {}).items()}
-    found = {name: case for name, case in found.items() if only is None or only(name)}
-    return pytest.mark.parametrize(("name", "case"), found.items(), ids=list(found))
-
-
-def outcome(case):
-    table = pd.DataFrame(case["input"])
-    return table["time"].to_numpy(float), (table["status"] == table["status"].max()).to_numpy()
 
 
 def design(table, terms):
@@ -59,8 +34,8 @@ def design(table, terms):
     return pd.DataFrame(columns).astype(float)
 
 
-@cases("survival/coxph", only=lambda name: "robust" not in name)
-def test_coxph(name, case, agree, near):
+@pytest.mark.survival_cases("survival/coxph", only=lambda name: "robust" not in name)
+def test_coxph(name, case, outcome, agree, near):
     values, table, y = case["values"], pd.DataFrame(case["input"]), outcome(case)
     X = design(table, values["terms"])
     strata = table["stage"] if "strata" in name else None
@@ -109,8 +84,8 @@ def test_coxph(name, case, agree, near):
     agree(found, values, rtol=1e-6, left_out={"iter", "newdata_rows"})
 
 
-@cases("survival/coxph", only=lambda name: "robust" in name)
-def test_robust_variance(name, case, agree, near):
+@pytest.mark.survival_cases("survival/coxph", only=lambda name: "robust" in name)
+def test_robust_variance(name, case, outcome, agree, near):
     values, table, y = case["values"], pd.DataFrame(case["input"]), outcome(case)
     X = table[list(values["coef"])]
     model = CoxPH().fit(X, y)
@@ -123,8 +98,8 @@ def test_robust_variance(name, case, agree, near):
     agree(found, values, rtol=1e-6)
 
 
-@cases("survival/lasso_cox", only=lambda name: name == "lung_heavy_ties")
-def test_three_likelihoods_of_ties(name, case, agree):
+@pytest.mark.survival_cases("survival/lasso_cox", only=lambda name: name == "lung_heavy_ties")
+def test_three_likelihoods_of_ties(name, case, outcome, agree):
     values, table = case["values"], pd.DataFrame(case["input"])
     X = table[values["beta"]["rows"]]
     found = {}
