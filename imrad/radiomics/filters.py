@@ -18,6 +18,7 @@ import SimpleITK as sitk
 
 from imrad.exceptions import ConfigError
 from imrad.radiomics.kernels import jit
+from imrad.radiomics.recursive_gaussian import laplacian
 from imrad.radiomics.settings import FilterSettings
 
 __all__ = ["Box", "filtered", "filtered_names", "log_margin", "to_sitk"]
@@ -145,8 +146,7 @@ def laplacian_of_gaussian(image: Array, spacing: tuple[float, float, float], box
     if size.min() < 4 or np.any(size < np.ceil(sigma / np.array(spacing)) + 1):
         return None
     part, within = _grown(box, log_margin(sigma, spacing), image.shape)
-    values = sitk.LaplacianRecursiveGaussian(to_sitk(image[part], spacing), sigma, True)
-    return sitk.GetArrayFromImage(values)[within]  # type: ignore[no-any-return]
+    return laplacian(image[part], spacing, sigma)[within]
 
 
 def _pointwise(image_type: str, image: Array, box: Box) -> Array | None:
