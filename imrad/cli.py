@@ -14,6 +14,9 @@ from imrad.commands.screen import say
 
 __all__ = ["app", "main"]
 
+STOPPED = 130
+_STOPPED = "stopped; nothing is left half-written, and a run goes on from here when it is called again"
+
 app = typer.Typer(
     name="imrad",
     help="From public archives or a hospital's own folder to immune-radiomic phenotypes and a survival-fusion report.",
@@ -80,7 +83,12 @@ def main() -> NoReturn:
             f"imrad: {place} cannot be read or written ({why}); check the path, its rights and the disk", err=True
         )
         sys.exit(1)
+    except SystemExit as ended:
+        # Typer's answer to Ctrl-C is this code, without a word.
+        if ended.code == STOPPED:
+            typer.echo(f"imrad: {_STOPPED}", err=True)
+        raise
     except KeyboardInterrupt:
-        typer.echo("imrad: stopped; the next call goes on from here", err=True)
-        sys.exit(130)
+        typer.echo(f"imrad: {_STOPPED}", err=True)
+        sys.exit(STOPPED)
     sys.exit(0)

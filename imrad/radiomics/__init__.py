@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import Any
 
 _DOORS = {
-    "PreparedImage": "engine",
+    "PreparedImage": "prepared",
     "RadiomicsSettings": "settings",
     "compare": "comparison",
     "compare_case": "cases",

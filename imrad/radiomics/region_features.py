@@ -11,9 +11,9 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from imrad.exceptions import RegionError
-from imrad.radiomics.engine import PreparedImage
 from imrad.radiomics.geometry import Grid, Mask
 from imrad.radiomics.perturb import Perturbation, Perturber
+from imrad.radiomics.prepared import PreparedImage
 from imrad.radiomics.reach import perturbed_pad
 from imrad.radiomics.settings import RadiomicsSettings
 

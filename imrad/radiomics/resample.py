@@ -19,7 +19,7 @@ import SimpleITK as sitk
 from imrad.radiomics.kernels import jit
 from imrad.radiomics.settings import RadiomicsSettings
 
-__all__ = ["Geometry", "ResampledGrid", "bspline", "new_grid", "resample_image", "resample_mask"]
+__all__ = ["Geometry", "ResampledGrid", "bspline", "new_grid", "resample_image", "resample_mask", "wider_grid"]
 
 Array = npt.NDArray[Any]
 
@@ -133,6 +133,34 @@ def new_grid(
         direction=geometry.direction,
         old_spacing=geometry.spacing,
     )
+
+
+def wider_grid(
+    grid: ResampledGrid, margin: tuple[int, int, int], shape: tuple[int, ...]
+) -> tuple[ResampledGrid, tuple[int, ...]]:
+    """Return the grid grown by whole voxels (within the image), and by how many on the low sides (z, y, x)."""
+    start, size, shift = list(grid.start), list(grid.size), []
+    for axis in range(3):
+        k = 2 - axis
+        step = grid.spacing[k] / grid.old_spacing[k]
+        before = int(min(margin[axis], np.floor((start[k] + 0.5) / step + 1e-9)))
+        last = start[k] + (size[k] - 1) * step
+        after = int(min(margin[axis], max(np.floor((shape[axis] - 0.5 - last) / step - 1e-9), 0)))
+        start[k] -= before * step
+        size[k] += before + after
+        shift.append(before)
+    offsets = np.array(start) - np.array(grid.start)
+    turn = np.array(grid.direction).reshape(3, 3)
+    origin = np.array(grid.origin) + turn @ (offsets * np.array(grid.old_spacing))
+    wider = ResampledGrid(
+        spacing=grid.spacing,
+        origin=tuple(origin.tolist()),
+        size=(size[0], size[1], size[2]),
+        start=(start[0], start[1], start[2]),
+        direction=grid.direction,
+        old_spacing=grid.old_spacing,
+    )
+    return wider, tuple(shift)
 
 
 def _resampler(grid: ResampledGrid, interpolator: int, pixel_type: int) -> sitk.ResampleImageFilter:

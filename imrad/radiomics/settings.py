@@ -278,6 +278,10 @@ class RadiomicsSettings(FilterSettings):
         # Checked already, unless it has settings of its own.
         return FilterSettings(**{**common, **own}) if own else FilterSettings.model_construct(**common)
 
+    def features_of(self, feature_class: str) -> tuple[str, ...]:
+        """Return the features of a class that are wanted: those named, or all."""
+        return self.featureClass[feature_class] or tuple(CLASSES[feature_class])
+
     @classmethod
     def from_yaml(cls, path: str | Path) -> RadiomicsSettings:
         """Read a pyradiomics parameter file (YAML or JSON) as it is.

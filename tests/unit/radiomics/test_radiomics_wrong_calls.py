@@ -12,6 +12,7 @@ import SimpleITK as sitk
 from imrad import cli
 from imrad.exceptions import InputError
 from imrad.radiomics import read_cases
+from imrad.stages import extraction
 
 
 @pytest.fixture
@@ -70,6 +71,15 @@ def test_what_settings_leave_out_is_told_without_a_line_of_code(ward, monkeypatc
     Path("few.yaml").write_text("featureClass: {firstorder: [Mean]}\nimageType: {Original: {}, LoG: {}}\n")
     code, told = run(monkeypatch, capsys, f"{ONE} -o features.csv")
     assert (code, told) == (0, "imrad: few.yaml: left out: LoG, which names no sigma")
+
+
+def test_a_call_that_is_stopped_says_so(ward, monkeypatch, capsys):
+    def stopped(**_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(extraction, "files", stopped)
+    code, told = run(monkeypatch, capsys, ONE)
+    assert (code, told.split(";")[0]) == (130, "imrad: stopped")
 
 
 def test_tables_as_spreadsheets_save_them(ward):
