@@ -76,9 +76,9 @@ def order_readers(patients: dict[str, int]) -> list[str]:
 
 def described(parts: list[tuple[str, pd.DataFrame, pd.DataFrame]]) -> str:
     """Say whose features are where, for the attrition table."""
-    told = [f"reader '{parts[0][0]}' is X"]
+    told = [f"'{parts[0][0]}' is modelled"]
     told += [
-        f"'{name}' ({features.index.nunique()} patients) is obsm {reader_slot(number)}"
+        f"'{name}' ({features.index.nunique()} patients) is {reader_slot(number)}"
         for number, (name, features, _) in enumerate(parts[1:], start=2)
     ]
     return keys.some(told, 20)

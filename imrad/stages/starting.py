@@ -174,6 +174,13 @@ def _config(
     config["assemble"] = assemble
     if endpoints:
         config["fuse"] = {"endpoints": sorted(endpoints), **_missing(sheet, endpoints)}
+        if len(cases) and survival:
+            # Without immune targets the question is what the images' features add to the clinical columns.
+            own = {"Clinical+Rad": {"blocks": ["Clinical", "Rad"]}}
+            config["fuse"]["models"] = own | config["fuse"].get("models", {})
+        if "reader" in cases and cases["reader"].nunique() > 1:
+            # What two readers do not agree on is left out, in each training fold anew.
+            config["fuse"]["prepare"] = [{"icc": {"readers": "reader_2", "threshold": 0.75}}]
     config["report"] = {}
     return config
 

@@ -136,7 +136,7 @@ def test_readers_stand_beside_one_another(clinical, tmp_path):
     swapped = assemble(pd.concat([one, two]), clinical, endpoints="os", reader="2")
     assert swapped.to_df()[MEAN].to_dict() == {"A": 1.5, "B": 2.5}
     steps = swapped.uns["imrad"]["attrition"].set_index("step")
-    step = steps.loc["readers: reader '2' is X, '1' (3 patients) is obsm reader_2"]
+    step = steps.loc["readers: '2' is modelled, '1' (3 patients) is reader_2"]
     assert (step["n_in"], step["n_out"], step["reason"]) == (3, 2, "read by others only: C")
     with pytest.raises(ConfigError, match="no reader '3'; the radiomics table has 1, 2"):
         assemble(pd.concat([one, two]), clinical, endpoints="os", reader="3")

@@ -295,6 +295,12 @@ def test_masks_called_a_and_b_are_readers_where_they_overlap_and_else_lesions(tm
     assert cases["case"].nunique() == 3
     assert cases["reader"].tolist() == ["1", "2"] * 3
     assert list(pd.read_csv(tmp_path / "readers/review.csv")) == ["patient", "case", "reader", "verdict", "reason"]
+    sheet = pd.DataFrame({"patient": ["P001", "P002", "P003"], "os_days": [9, 8, 7], "os_event": [1, 0, 1]})
+    sheet.to_csv(tmp_path / "readers/clinical.csv", index=False)
+    start(tmp_path / "readers", tmp_path / "again")
+    fuse = config_of(tmp_path / "again")["fuse"]
+    assert fuse["prepare"] == [{"icc": {"readers": "reader_2", "threshold": 0.75}}]
+    assert fuse["models"] == {"Clinical+Rad": {"blocks": ["Clinical", "Rad"]}}
 
     letters(tmp_path / "lesions", parted=True)
     said = "\n".join(start(tmp_path / "lesions"))
