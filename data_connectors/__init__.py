@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from data_connectors.cohorts import Cohort, find_cohort, load_cohorts
     from data_connectors.endpoints import Endpoints
     from data_connectors.errors import ConnectorError
-    from data_connectors.fetching import Fetched, execute, repeat
+    from data_connectors.fetching import Fetched, execute
     from data_connectors.planning import KINDS, Plan, cohort_table, plan
+    from data_connectors.repeating import repeat
     from data_connectors.tcia import cross_check
 
 _HOMES = {
@@ -31,7 +32,7 @@ _HOMES = {
     "ConnectorError": "errors",
     "Fetched": "fetching",
     "execute": "fetching",
-    "repeat": "fetching",
+    "repeat": "repeating",
     "KINDS": "planning",
     "Plan": "planning",
     "cohort_table": "planning",
