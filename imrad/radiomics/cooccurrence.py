@@ -81,8 +81,9 @@ def _second_singular(root: Any, first: Any) -> float:  # noqa: C901 - one compil
         norm += first[i] * first[i]
     unit = first / np.sqrt(norm)
     start = np.empty(n)
-    for i in range(n):  # any vector that is orthogonal to no eigenvector in practice
-        start[i] = (0.5 + ((i * 0.6180339887498949) % 1.0)) * (1.0 if first[i] > 0 else 0.0)
+    for i in range(n):
+        # Without regularity: symmetric textures have regular eigenvectors, to which it must not be orthogonal.
+        start[i] = (0.5 + (abs(np.sin(12.9898 * (i + 1))) * 43758.5453) % 1.0) * (1.0 if first[i] > 0 else 0.0)
     middle = np.empty(n)
     work = start
     previous = -1.0

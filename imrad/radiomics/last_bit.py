@@ -2,7 +2,8 @@
 
 Where a direction holds no information, IMC2 is the root of 0 up to rounding, and with few grey levels
 so is MCC: a tiny negative number has no root and that direction drops out of the mean, a tiny positive
-one stays. The same operations in the same order, over all directions together, decide alike.
+one stays. Likewise for Correlation where all pairs of a direction end in one level: its spread is 0 or tiny.
+The same operations in the same order, over all directions together, decide alike.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy.typing as npt
 
 from imrad.radiomics.kernels import EPS
 
-__all__ = ["information", "maximal_correlation", "maximal_correlation_of_many"]
+__all__ = ["correlation", "information", "maximal_correlation", "maximal_correlation_of_many"]
 
 Array = npt.NDArray[Any]
 
@@ -57,6 +58,21 @@ def maximal_correlation_of_many(matrix: Array) -> float:
     p = matrix / matrix.sum()
     root = p / np.sqrt(p.sum(axis=1)[:, None] * p.sum(axis=0) + EPS)
     return float(np.linalg.svd(root, compute_uv=False)[1])
+
+
+def correlation(matrices: Array, grey: Array) -> float:
+    """Return Correlation; parameters as in :func:`maximal_correlation`, and the grey level of each row."""
+    p = _shares(matrices)
+    if p is None:
+        return float("nan")
+    p = p[None]
+    i, j = (side[None, :, :, None] for side in np.meshgrid(grey, grey, indexing="ij", sparse=True))
+    ux = np.sum(i * p, (1, 2), keepdims=True)
+    uy = np.sum(j * p, (1, 2), keepdims=True)
+    spread = np.sum(p * (i - ux) ** 2, (1, 2)) ** 0.5 * np.sum(p * (j - uy) ** 2, (1, 2)) ** 0.5
+    found = np.sum(p * (i - ux) * (j - uy), (1, 2)) / (spread + EPS)
+    found[spread == 0] = 1
+    return float(found.mean())
 
 
 def information(matrices: Array) -> float:

@@ -15,7 +15,7 @@ from imrad.exceptions import ImageError, RegionError
 from imrad.radiomics import alike, cooccurrence, kernels, matrices, neighbours
 from imrad.radiomics.features import CLASSES
 from imrad.radiomics.firstorder import bin_edges, first_order_features
-from imrad.radiomics.last_bit import information, maximal_correlation, maximal_correlation_of_many
+from imrad.radiomics.last_bit import correlation, information, maximal_correlation, maximal_correlation_of_many
 from imrad.radiomics.settings import FilterSettings
 from imrad.radiomics.shape import shape2d_features, shape_features
 
@@ -84,7 +84,9 @@ _MATRIX_NAMES = {
 
 MOST_LEVELS = 5000
 
-_MCC, _IMC2 = (list(CLASSES["glcm"]).index(name) for name in ("MCC", "Imc2"))
+_MCC, _IMC2, _CORRELATION, _INVERSE = (
+    list(CLASSES["glcm"]).index(name) for name in ("MCC", "Imc2", "Correlation", "InverseVariance")
+)
 
 
 @lru_cache(maxsize=256)
@@ -362,13 +364,8 @@ class RegionVoxels:
                 parts[-1][row, _MCC] = maximal_correlation_of_many(counted[row])
         found = np.concatenate(parts)
         mean = matrices.mean_of_directions(found)
-        close = ~(found[:, [_MCC, _IMC2]] > 1e-5)
-        if close.any() and len(counted) == len(found):
-            close &= counted.any(axis=(1, 2))[:, None]
-            if grey.size <= 64 and close[:, 0].any():
-                mean[_MCC] = maximal_correlation(counted)
-            if close[:, 1].any():
-                mean[_IMC2] = information(counted)
+        if len(counted) == len(found):
+            _decide_by_the_last_bit(mean, found, counted, grey, settings.symmetricalGLCM)
         return dict(zip(CLASSES["glcm"], mean.tolist(), strict=True))
 
     def _runs(self, grid: TextureGrid, runs: Array, grey: Array, settings: FilterSettings) -> dict[str, float]:
@@ -381,7 +378,30 @@ class RegionVoxels:
             )
             runs = (runs * weights[:, None, None]).sum(axis=0, keepdims=True)
         found = matrices.run_features(runs, grey, np.arange(1, runs.shape[2] + 1))
-        return _named("glrlm", matrices.mean_of_directions(found))
+        out = _named("glrlm", matrices.mean_of_directions(found))
+        if len(runs) == 1 and not runs.any():
+            # One matrix, and no run in it: these two of pyradiomics are sums over nothing.
+            out["RunEntropy"] = out["RunVariance"] = 0.0
+        return out
+
+
+def _decide_by_the_last_bit(mean: Array, found: Array, counted: Array, grey: Array, symmetric: bool) -> None:
+    """Put right, in the mean over directions, what hangs on pyradiomics' own rounding."""
+    if not counted.any():
+        if grey.size == 1:  # no voxel has a neighbour: what pyradiomics has of sums over nothing
+            mean[_MCC if len(found) > 1 else _INVERSE] = 1.0 if len(found) > 1 else 0.0
+        return
+    close = ~(found[:, [_MCC, _IMC2]] > 1e-5)
+    if close.any():
+        close &= np.asarray(counted.any(axis=(1, 2)))[:, None]
+        if grey.size <= 64 and close[:, 0].any():
+            mean[_MCC] = maximal_correlation(counted)
+        if close[:, 1].any():
+            mean[_IMC2] = information(counted)
+    if not symmetric and grey.size > 1:
+        levels_met = np.minimum(counted.any(axis=2).sum(axis=1), counted.any(axis=1).sum(axis=1))
+        if (levels_met == 1).any():
+            mean[_CORRELATION] = correlation(counted, grey)
 
 
 def _named(feature_class: str, found: Array) -> dict[str, float]:
