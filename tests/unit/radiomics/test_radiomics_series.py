@@ -126,11 +126,11 @@ def _little_endian(handle):
 def test_only_asked_slices_are_decoded(tmp_path, files, stored, monkeypatch):
     files.series(tmp_path, stored)
     image = open_image(tmp_path)
-    from imrad.radiomics import series
+    from imrad.radiomics import dicom_pixels
 
     seen = []
-    read = series.read_dataset
-    monkeypatch.setattr(series, "read_dataset", lambda path, **kw: seen.append(path.name) or read(path, **kw))
+    read = dicom_pixels.read_dataset
+    monkeypatch.setattr(dicom_pixels, "read_dataset", lambda path, **kw: seen.append(path.name) or read(path, **kw))
     part = image.read(2, 4)
     assert seen == ["002.dcm", "003.dcm"]
     whole = image.read()
