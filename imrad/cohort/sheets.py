@@ -16,6 +16,7 @@ import pandas as pd
 
 from imrad.cohort.clinical import ALIASES
 from imrad.cohort.keys import PATIENT
+from imrad.cohort.tables import decoded
 from imrad.exceptions import InputError
 
 __all__ = ["IDENTIFYING", "PATIENT_NAMES", "Sheet", "plain_header", "read_sheets"]
@@ -104,17 +105,7 @@ def read_sheets(path: str | Path) -> list[Sheet]:
 
 
 def _text_cells(path: Path) -> pd.DataFrame:
-    raw = path.read_bytes()
-    encodings = ("utf-16",) if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else ("utf-8-sig", "gb18030")
-    for encoding in encodings:
-        try:
-            text = raw.decode(encoding)
-            break
-        except UnicodeDecodeError:
-            continue
-    else:
-        message = "its text is neither UTF-8 nor GBK"
-        raise ValueError(message)
+    text = decoded(path.read_bytes())
     head = text[:4000]
     rows = list(csv.reader(io.StringIO(text), delimiter=max("\t;,", key=head.count)))
     width = max((len(row) for row in rows), default=0)

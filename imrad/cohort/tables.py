@@ -13,9 +13,7 @@ import pandas as pd
 from imrad.cohort.keys import some
 from imrad.exceptions import InputError
 
-__all__ = ["read_table"]
-
-_ENCODINGS = ("utf-8-sig", "gb18030")
+__all__ = ["decoded", "read_table"]
 
 
 def read_table(path: str | Path, *, sheet: str | int = 0) -> pd.DataFrame:
@@ -71,17 +69,25 @@ def _read_excel(path: Path, sheet: str | int) -> pd.DataFrame:
     return cells.iloc[1:].set_axis(names, axis=1).reset_index(drop=True)
 
 
-def _read_text(path: Path) -> pd.DataFrame:
-    raw = gzip.decompress(path.read_bytes()) if path.suffix.lower() == ".gz" else path.read_bytes()
-    for encoding in _ENCODINGS:
+def decoded(raw: bytes) -> str:
+    """Return text that is UTF-8 or GBK, or begins with UTF-16's byte-order mark, as Excel's "Unicode text" does.
+
+    Raises
+    ------
+    ValueError
+        If it is none of them.
+    """
+    for encoding in ("utf-16",) if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else ("utf-8-sig", "gb18030"):
         try:
-            text = raw.decode(encoding)
-            break
+            return raw.decode(encoding)
         except UnicodeDecodeError:
             continue
-    else:
-        message = "its text is neither UTF-8 nor GBK"
-        raise ValueError(message)
+    message = "its text is neither UTF-8 nor GBK"
+    raise ValueError(message)
+
+
+def _read_text(path: Path) -> pd.DataFrame:
+    text = decoded(gzip.decompress(path.read_bytes()) if path.suffix.lower() == ".gz" else path.read_bytes())
     lines = text.splitlines(keepends=True)
     start = 0
     while start < len(lines) and lines[start].startswith("#"):

@@ -377,23 +377,7 @@ class BinaryFusion:
     def _fingerprint(self, data: BinaryData) -> str:
         if self.store is None:
             return ""
-        return content.digest(
-            {
-                "outcome": data.outcome,
-                "usable": data.usable,
-                "patients": data.patients,
-                "tables": {name: table.assign(patient=data.patients) for name, table in data.tables.items()},
-                "dtypes": {name: [str(kind) for kind in table.dtypes] for name, table in data.tables.items()},
-                "splits": data.splits.table,
-                "phenotype": None if data.phenotype is None else data.phenotype.table,
-                "models": [repr(model) for model in data.models],
-                "endpoint": data.endpoint,
-                "seed": data.seed,
-                "sites": list(data.sites),
-                "perturbed": {item.name: item.tables for item in data.perturbed},
-                "version": 3,
-            }
-        )
+        return content.digest({**data.contents(), "outcome": data.outcome, "version": 3})
 
 
 def _in_one_order(table: pd.DataFrame) -> pd.DataFrame:

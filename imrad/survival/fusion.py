@@ -320,27 +320,8 @@ class SurvivalFusion:
     def _fingerprint(self, data: FusionData) -> str:
         if self.store is None:
             return ""
-        # Screening estimators and rules are part of a model's text.
-        return content.digest(
-            {
-                "time": data.time,
-                "event": data.event,
-                "usable": data.usable,
-                "patients": data.patients,
-                "tables": {name: table.assign(patient=data.patients) for name, table in data.tables.items()},
-                "dtypes": {name: [str(kind) for kind in table.dtypes] for name, table in data.tables.items()},
-                "splits": data.splits.table,
-                "phenotype": None if data.phenotype is None else data.phenotype.table,
-                "models": [repr(model) for model in data.models],
-                "horizons": list(data.horizons),
-                "sites": list(data.sites),
-                "endpoint": data.endpoint,
-                "seed": data.seed,
-                "study_tables": data.study_tables,
-                "perturbed": {item.name: item.tables for item in data.perturbed},
-                "version": 4,
-            }
-        )
+        own = {"time": data.time, "event": data.event, "horizons": list(data.horizons)}
+        return content.digest({**data.contents(), **own, "study_tables": data.study_tables, "version": 4})
 
 
 def _key(fingerprint: str, task: Task) -> str:

@@ -116,6 +116,23 @@ class FusionRows:
             label[inner.test] = number
         return np.asarray(label[fold.train], dtype=np.intp)
 
+    def contents(self) -> dict[str, Any]:
+        """Return what every fit of the fusion depends on beside the outcome, for the keys of a store."""
+        return {
+            "endpoint": self.endpoint,
+            "patients": self.patients,
+            "usable": self.usable,
+            "tables": {name: table.assign(patient=self.patients) for name, table in self.tables.items()},
+            "dtypes": {name: [str(kind) for kind in table.dtypes] for name, table in self.tables.items()},
+            "splits": self.splits.table,
+            "phenotype": None if self.phenotype is None else self.phenotype.table,
+            # Screening estimators and rules are part of a model's text.
+            "models": [repr(model) for model in self.models],
+            "seed": self.seed,
+            "sites": list(self.sites),
+            "perturbed": {item.name: item.tables for item in self.perturbed},
+        }
+
     def blocks(self, model: _Model, rows: IntArray) -> dict[str, pd.DataFrame]:
         """Return some rows of a model's blocks, except ImRad."""
         return {name: self.tables[name].iloc[rows] for name in model.blocks if name != IMRAD}

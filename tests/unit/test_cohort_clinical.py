@@ -7,14 +7,17 @@ from imrad.cohort import read_clinical, read_table, tidy_clinical
 from imrad.exceptions import CohortError, ConfigError, DuplicateError, InputError, SchemaError
 
 
-def test_a_utf8_and_a_gbk_sheet_and_a_workbook_read_alike(tmp_path):
+def test_a_sheet_in_utf8_gbk_or_utf16_and_a_workbook_read_alike(tmp_path):
     text = "病人ID,年龄,性别,分期,分级,白细胞\n0012,63,男,Ⅲ期,G2,5.1\n0013,58,女,IIB,G3,\n"
     (tmp_path / "utf8.csv").write_bytes(("﻿" + text).encode())
     (tmp_path / "gbk.csv").write_bytes(text.encode("gbk"))
+    (tmp_path / "unicode.csv").write_bytes(text.encode("utf-16"))
     (tmp_path / "tabs.tsv.gz").write_bytes(gzip.compress(text.replace(",", "\t").encode()))
     rows = [line.split(",") for line in text.splitlines()]
     pd.DataFrame(rows[1:], columns=rows[0]).to_excel(tmp_path / "book.xlsx", index=False)
-    tables = [read_clinical(tmp_path / name) for name in ("utf8.csv", "gbk.csv", "tabs.tsv.gz", "book.xlsx")]
+    tables = [
+        read_clinical(tmp_path / name) for name in ("utf8.csv", "gbk.csv", "unicode.csv", "tabs.tsv.gz", "book.xlsx")
+    ]
     first = tables[0]
     assert list(first.index) == ["0012", "0013"]
     assert first["age_years"].tolist() == [63.0, 58.0]
