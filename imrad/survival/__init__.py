@@ -8,7 +8,7 @@ from typing import Any
 _PLACES = {
     "BinaryFusion": "binary",
     "BinaryModel": "binary_models",
-    "BinaryResult": "binary",
+    "BinaryResult": "binary_result",
     "BlockModel": "models",
     "CARDS": "cards",
     "COMPARISON_MODELS": "models",
