@@ -88,7 +88,9 @@ def _table_one(data: AnnData) -> pd.DataFrame:
     if column is not None:
         labels = data.obs[column].astype(object)
         largest = list(labels.value_counts().index[:4])
-        groups += [(f"{column} {level}", (labels == level).to_numpy()) for level in largest]
+        # A level such as site_3 says by itself of what it is one.
+        titles = [str(level) if str(level).lower().startswith(column) else f"{column} {level}" for level in largest]
+        groups += [(title, (labels == level).to_numpy()) for title, level in zip(titles, largest, strict=True)]
         rest = ~labels.isin(largest).to_numpy()
         if rest.any():
             groups.append((f"other {column}", rest))

@@ -95,9 +95,10 @@ def _wrapped(step: Mapping[Hashable, Any]) -> list[str]:
     if not lost:
         return []
     reason = str(step.get("reason", "") or "")
-    return textwrap.wrap(
-        f"{lost} of {int(step['n_in'])} lost: {reason}".rstrip(": "), 52, max_lines=3, placeholder=" …"
-    )
+    # Several rows of a patient that become one are nobody lost.
+    merged = reason.startswith("aggregated by ")
+    told = f"{int(step['n_in'])} become {int(step['n_out'])}" if merged else f"{lost} of {int(step['n_in'])} lost"
+    return textwrap.wrap(f"{told}: {reason}".rstrip(": "), 52, max_lines=3, placeholder=" …")
 
 
 def _table_one(part: Section, tables: RunTables) -> None:

@@ -122,7 +122,8 @@ def _horizons(part: Section, tables: RunTables, endpoint: str) -> None:
                 x,
                 own["auc"],
                 yerr=np.maximum(gap, 0),
-                fmt=MARKERS[place % 8],
+                # The ninth model has the first one's colour, and another mark.
+                fmt=MARKERS[(place + 3 * (place // 8)) % 8],
                 ms=4.5,
                 lw=1,
                 color=COLOURS[place % 8],
