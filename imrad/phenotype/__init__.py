@@ -14,7 +14,7 @@ _HOMES = {
     "GainRatio": "selectors",
     "Gates": "targets",
     "GiniDecrease": "selectors",
-    "GridResult": "grid",
+    "GridResult": "grid_result",
     "InformationGain": "selectors",
     "LassoSelector": "selectors",
     "MRMRSelector": "selectors",

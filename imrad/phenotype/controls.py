@@ -1,4 +1,4 @@
-"""Rows beside the grid: what volume alone, clinical data alone and shuffled patients reach."""
+"""Rows beside the grid: what volume alone, clinical data alone, shuffled patients and no selector reach."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from imrad.evaluation import Ledger
+from imrad.evaluation import Fold, Ledger
 from imrad.phenotype.folds import Task, fit_fold
 from imrad.phenotype.measures import concordance, nadeau_bengio
+from imrad.phenotype.nulls import outer_auc
 from imrad.phenotype.prepared import Plan, apply_scale, learn_scale
 from imrad.phenotype.targets import Target
 from imrad.seeds import generator
 
-__all__ = ["QUICK", "block_rows", "quick_plan", "shuffled_row"]
+__all__ = ["bare_cells", "bare_plan", "block_rows", "quick_plan", "shuffled_row"]
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -29,7 +30,13 @@ def quick_plan(plan: Plan) -> Plan:
     return replace(plan, learners=quick or plan.learners, stacking=False)
 
 
-def block_rows(plan: Plan, target: Target, name: str, block: pd.DataFrame) -> dict[str, Any]:
+def bare_plan(plan: Plan) -> Plan:
+    """Return the plan without a selector, with the learners that hundreds of features do not slow down."""
+    quick = {name: learner for name, learner in plan.learners.items() if name in (*QUICK, "svm", "random_forest")}
+    return replace(plan, selectors={"none": "none"}, learners=quick or plan.learners, stacking=False)
+
+
+def block_rows(plan: Plan, name: str, block: pd.DataFrame, target: Target) -> dict[str, Any]:
     """Judge a logistic regression on a few columns (volume, clinical) in the outer folds.
 
     Numbers are imputed and scaled, categories are expanded, by the training rows. Columns without
@@ -116,5 +123,24 @@ def shuffled_row(plan: Plan, target: Target) -> dict[str, Any]:
         "auc": auc,
         "auc_low": low,
         "auc_high": high,
+        "ledger": ledger.to_plain(),
+    }
+
+
+def bare_cells(plan: Plan, target: Target) -> dict[str, Any]:
+    """Judge every learner on all features in the outer folds."""
+    ledger = Ledger(plan.patients)
+    folds: list[Fold] = [fold for repeat in plan.splits.repeats for fold in plan.splits.outer(repeat)]
+    values = []
+    for fold in folds:
+        rows = fold.train[target.measured[fold.train]]
+        for name in plan.learners:
+            step = f"{target.name}/classifier:none:{name}"
+            ledger.record(stage="phenotype", step=step, fold=fold.name, rows=rows)
+        values.append(outer_auc(plan, [target], fold, ledger)[0])
+    return {
+        "target": target.name,
+        "classifiers": list(plan.learners),
+        "auc": np.stack(values),
         "ledger": ledger.to_plain(),
     }

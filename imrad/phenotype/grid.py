@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from imrad import __version__, content
-from imrad.evaluation import CrossFitted, Fold, Ledger, SplitTable
+from imrad.evaluation import Ledger, SplitTable
 from imrad.evaluation.inspection import inspect_parts
 from imrad.evaluation.preparation import Preparation, Step
 from imrad.exceptions import ConfigError, DuplicateError, InputError, NoOverlapError
@@ -20,75 +20,22 @@ from imrad.phenotype import beside, choices, tables
 from imrad.phenotype.bundle import make_bundle
 from imrad.phenotype.canary import check_canary, inspect_cuts
 from imrad.phenotype.classifiers import CLASSIFIERS
-from imrad.phenotype.controls import QUICK, block_rows, quick_plan, shuffled_row
+from imrad.phenotype.controls import bare_cells, bare_plan, block_rows, quick_plan, shuffled_row
 from imrad.phenotype.folds import Task, fit_fold
+from imrad.phenotype.grid_result import GridResult
 from imrad.phenotype.learners import make_learners, make_meta
-from imrad.phenotype.nulls import draw_nulls, outer_auc
+from imrad.phenotype.nulls import draw_nulls
 from imrad.phenotype.prepared import STACKING, Plan
 from imrad.phenotype.published import published_cells
 from imrad.phenotype.runner import Runner, target_parts, task_parts
 from imrad.phenotype.selectors import SELECTORS
 from imrad.phenotype.targets import CutRule, Gates, Target, check_feasibility, make_targets
 
-__all__ = ["GridResult", "PhenotypeGrid"]
+__all__ = ["PhenotypeGrid"]
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 FOUNDING_SELECTORS = ("information_gain", "gain_ratio", "gini_decrease", "fcbf")
-
-
-@dataclass(frozen=True)
-class GridResult:
-    """What a grid found; the tables' columns are described in the modules ``tables``, ``choices`` and ``beside``.
-
-    Attributes
-    ----------
-    grid : DataFrame
-        One row a target and cell.
-    summary : DataFrame
-        One row a target: status, honest AUC, p, q.
-    predictions : DataFrame
-        Out-of-fold probability of every patient by the cell that the inner folds chose.
-    feasibility, stability, agreement, study_table, ablation : DataFrame
-        Class counts and reasons; selection frequencies; overlap of selectors; the study's targets by
-        classifiers; no selector, each selector, each classifier.
-    null : DataFrame
-        group, targets, permutation, statistic.
-    controls : DataFrame
-        Volume-only, clinical-only, shuffled features.
-    published : DataFrame
-        The leaky protocol beside the honest value, cell by cell; empty unless asked for.
-    optimism : DataFrame
-        The same averaged over targets, and for each target's best cell beside its nested value.
-    funnel : DataFrame
-        Features given to and kept by each preparation step; empty without such steps.
-    inner : DataFrame
-        What each outer fold's choice was made on.
-    crossfit : CrossFitted
-        Scores of the chosen cells for a second model.
-    ledger : Ledger
-        Every fit.
-    bundles : dict
-        Target to a plain mapping for :func:`imrad.content.save`.
-    """
-
-    grid: pd.DataFrame
-    summary: pd.DataFrame
-    predictions: pd.DataFrame
-    feasibility: pd.DataFrame
-    stability: pd.DataFrame
-    agreement: pd.DataFrame
-    study_table: pd.DataFrame
-    ablation: pd.DataFrame
-    null: pd.DataFrame
-    controls: pd.DataFrame
-    published: pd.DataFrame
-    optimism: pd.DataFrame
-    inner: pd.DataFrame
-    funnel: pd.DataFrame
-    crossfit: CrossFitted
-    ledger: Ledger
-    bundles: dict[str, dict[str, Any]]
 
 
 @dataclass
@@ -402,7 +349,7 @@ class PhenotypeGrid:
         for name, block in blocks.items():
             key = content.digest(block)
             rows += runner.map(
-                partial(_block_row, plan, name, block),
+                partial(block_rows, plan, name, block),
                 able,
                 f"{name} only",
                 partial(_block_parts, name, key),
@@ -410,9 +357,7 @@ class PhenotypeGrid:
         return rows + runner.map(partial(shuffled_row, plan), able, "shuffled features", target_parts)
 
     def _ablation(self, runner: Runner, plan: Plan, able: list[Target]) -> list[dict[str, Any]]:
-        quick = {name: learner for name, learner in plan.learners.items() if name in (*QUICK, "svm", "random_forest")}
-        bare = replace(plan, selectors={"none": "none"}, learners=quick or plan.learners, stacking=False)
-        return runner.map(partial(_bare_cells, bare), able, "no selector", target_parts)
+        return runner.map(partial(bare_cells, bare_plan(plan)), able, "no selector", target_parts)
 
 
 def _testable(preparation: Preparation) -> dict[str, Any]:
@@ -428,28 +373,6 @@ def _testable(preparation: Preparation) -> dict[str, Any]:
 
 def _block_parts(name: str, key: str, target: Target) -> list[Any]:
     return [*target_parts(target), name, key]
-
-
-def _block_row(plan: Plan, name: str, block: pd.DataFrame, target: Target) -> dict[str, Any]:
-    return block_rows(plan, target, name, block)
-
-
-def _bare_cells(plan: Plan, target: Target) -> dict[str, Any]:
-    ledger = Ledger(plan.patients)
-    folds: list[Fold] = [fold for repeat in plan.splits.repeats for fold in plan.splits.outer(repeat)]
-    values = []
-    for fold in folds:
-        rows = fold.train[target.measured[fold.train]]
-        for name in plan.learners:
-            step = f"{target.name}/classifier:none:{name}"
-            ledger.record(stage="phenotype", step=step, fold=fold.name, rows=rows)
-        values.append(outer_auc(plan, [target], fold, ledger)[0])
-    return {
-        "target": target.name,
-        "classifiers": list(plan.learners),
-        "auc": np.stack(values),
-        "ledger": ledger.to_plain(),
-    }
 
 
 def _travelling(bundle: dict[str, Any]) -> dict[str, Any]:
