@@ -30,6 +30,8 @@ shape with ``resegmentRange`` without     shape of the mask cut to the box of wh
 ``resegmentShape``                        re-segmentation keeps                        ``resegmentShape``)
 a mask with a single value, such as all   ``ValueError``: "no labels found"            computed
 ones
+``binCount`` where intensities are alike  ``ValueError``                               one grey level
+but for rounding
 NaN or infinite intensities in a region   undefined levels                             ``ImageError``
 IMC2 of directions without information    NaN for that direction, by rounding          the same
 whole-number images resampled             values cut off at the point, so that a       the same (``mode: ibsi``

@@ -37,7 +37,11 @@ def bin_edges(values: npt.NDArray[Any], settings: FilterSettings) -> npt.NDArray
         message = "the region holds intensities that are not finite; replace them in the image first"
         raise ImageError(message)
     if settings.binCount is not None:
-        edges = np.histogram_bin_edges(values, settings.binCount).astype(np.float64)
+        try:
+            edges = np.histogram_bin_edges(values, settings.binCount).astype(np.float64)
+        except ValueError:
+            # Alike but for rounding: no numbers fit between the edges, so they lie as for a constant.
+            edges = np.histogram_bin_edges(values, settings.binCount, (low - 0.5, high + 0.5)).astype(np.float64)
         edges[-1] += 1  # the largest intensity belongs to the last level
         return edges
     width = settings.binWidth

@@ -263,6 +263,15 @@ def test_levels_are_numpy_s():
     np.testing.assert_array_equal(levels, np.digitize(values, edges))
 
 
+def test_intensities_alike_but_for_rounding_are_one_grey_level():
+    # A wavelet band of a constant image; numpy finds no room for 16 bins there, and pyradiomics stops.
+    image = np.full((3, 4, 4), 2.0**20)
+    image[1, 1, 1] = np.nextafter(2.0**20, np.inf)
+    settings = RadiomicsSettings(binCount=16, featureClass={"firstorder": ["Uniformity"], "glcm": ["JointEnergy"]})
+    found = extract(image, np.ones(image.shape, np.uint8), (1.0, 1.0, 1.0), settings)
+    assert found == {"original_firstorder_Uniformity": 1.0, "original_glcm_JointEnergy": 1.0}
+
+
 def test_many_grey_levels_are_refused():
     values = np.arange(24_000.0)
     region = RegionVoxels(np.ones((20, 30, 40), bool), (1.0, 1.0, 1.0))
