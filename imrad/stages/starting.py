@@ -169,8 +169,9 @@ def _config(
         assemble["aggregation"] = "mean"
     survival = sorted(set(endpoints) - BINARY)
     if survival and sheet is not None:
-        # Patients whose follow-up is not known are left out and counted.
-        assemble["on_missing"] = {"endpoint": "drop"}
+        # Patients whose follow-up is not known are left out and counted; beside a response, who could not be evaluated
+        # (NE) still counts for survival, so each endpoint then leaves out its own.
+        assemble["on_missing"] = {"endpoint": "keep" if BINARY & set(endpoints) else "drop"}
     config["assemble"] = assemble
     if endpoints:
         config["fuse"] = {"endpoints": sorted(endpoints), **_missing(sheet, endpoints)}

@@ -296,8 +296,10 @@ def test_masks_called_a_and_b_are_readers_where_they_overlap_and_else_lesions(tm
     assert cases["reader"].tolist() == ["1", "2"] * 3
     assert list(pd.read_csv(tmp_path / "readers/review.csv")) == ["patient", "case", "reader", "verdict", "reason"]
     sheet = pd.DataFrame({"patient": ["P001", "P002", "P003"], "os_days": [9, 8, 7], "os_event": [1, 0, 1]})
-    sheet.to_csv(tmp_path / "readers/clinical.csv", index=False)
+    sheet.assign(best_response=["CR", "NE", "PD"]).to_csv(tmp_path / "readers/clinical.csv", index=False)
     start(tmp_path / "readers", tmp_path / "again")
+    # Who could not be evaluated for response is no loss for survival.
+    assert config_of(tmp_path / "again")["assemble"]["on_missing"] == {"endpoint": "keep"}
     fuse = config_of(tmp_path / "again")["fuse"]
     assert fuse["prepare"] == [{"icc": {"readers": "reader_2", "threshold": 0.75}}]
     assert fuse["models"] == {"Clinical+Rad": {"blocks": ["Clinical", "Rad"]}}
