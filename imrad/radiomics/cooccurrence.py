@@ -114,7 +114,7 @@ def _second_singular(root: Any, first: Any) -> float:  # noqa: C901 - one compil
             if done and not settled and norm >= 1e-14 and steps < n:
                 return np.inf
             if done or settled:
-                return value
+                return float(value)
             previous = value
         for i in range(n):
             basis[k, i] = work[i] / norm

@@ -7,11 +7,11 @@ and never needs a bounds check. Grey level 0 is "outside the region".
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
-import numba
 import numpy as np
+
+from imrad.compiled import compiled
 
 __all__ = [
     "EPS",
@@ -26,21 +26,11 @@ __all__ = [
     "sweep",
 ]
 
-F = TypeVar("F", bound=Callable[..., Any])
-
 EPS = np.spacing(1.0)
 # Voxels of one sweep over neighbours (they stay in the fastest cache), and the widest gap that it runs over.
 SPAN, GAP = 4096, 64
 
-
-def jit(function: F) -> F:
-    """Compile on first use; keep the result on disk where some cache folder can be written."""
-    options = {"nogil": True, "error_model": "numpy"}
-    try:
-        compiled = numba.njit(cache=True, **options)(function)
-    except RuntimeError:  # numba found no folder it may write to
-        compiled = numba.njit(**options)(function)
-    return compiled  # type: ignore[no-any-return]
+jit = compiled(nogil=True, error_model="numpy")
 
 
 @jit

@@ -31,7 +31,7 @@ except RuntimeError:
     pass
 for name in ("boosting", "forest", "linear", "neighbours", "network", "tree_draws", "vectors", "bayes"):
     importlib.import_module(f"imrad.phenotype.kernels.{name}")
-import imrad.immune.nusvr, imrad.survival.partial_likelihood, imrad.survival.path_kernel
+import imrad.immune.nusvr, imrad.radiomics, imrad.survival.partial_likelihood, imrad.survival.path_kernel
 for name in ("knn", "naive_bayes"):
     print(LEARNERS[name]("founding").predict_many([job])[0].shape)
 """

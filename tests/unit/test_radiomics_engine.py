@@ -286,22 +286,3 @@ def test_region_without_neighbours():
     found = region.features(np.array([10, 60]), RadiomicsSettings(), {"glcm": (), "glrlm": ()})
     assert np.isnan(found["glcm"]["Contrast"])
     assert found["glrlm"]["ShortRunEmphasis"] == 1.0
-
-
-def test_kernels_compile_where_nothing_can_be_cached(monkeypatch):
-    from imrad.radiomics import kernels
-
-    compile_it = kernels.numba.njit
-
-    def refusing(**options):
-        if options.get("cache"):
-            message = "cannot cache function: no locator available"
-            raise RuntimeError(message)
-        return compile_it(**options)
-
-    monkeypatch.setattr(kernels.numba, "njit", refusing)
-
-    def twice(x):
-        return 2 * x
-
-    assert kernels.jit(twice)(21) == 42
