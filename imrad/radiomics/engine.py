@@ -20,6 +20,8 @@ packages; ``LBP3D`` with SciPy >= 1.15,   ``IndexError``
 or with ``lbp3DLevels: 1``
 ``LBP2D`` by ``var`` of whole numbers     NaN cut to a whole number: what the          0
 where samples are alike                   processor makes of it
+``LBP3D``: few values, many of them on    rounding (in single precision for such       rounding, of its own
+a grey level's edge or a percentile       images) decides
 ``LBP3D`` where all samples around a      kurtosis NaN with recent SciPy, -3 with      -3
 voxel are alike                           older
 ``shape2D``                               tests the wrong axis (x for z); fails on     tests ``force2Ddimension``
