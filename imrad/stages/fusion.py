@@ -282,8 +282,7 @@ def _nomograms(result: Any, horizons: Sequence[float], levels: Mapping[str, Sequ
                 hazard=final["baseline_hazard"],
                 offset=float(final["offset"]),
                 times=times,
-                # A class of a column is called COLUMN=CLASS; a measured column's own name may hold the sign too.
-                labels={**levels, **{column: ("no", "yes") for column in columns if _is_class(column, values)}},
+                labels=levels,
             )
         except FitError:
             continue
@@ -291,10 +290,6 @@ def _nomograms(result: Any, horizons: Sequence[float], levels: Mapping[str, Sequ
         plain = {key: table.to_dict("records") for key, table in tables.items()}
         found[str(name)] = drawn.to_plain() | plain | {"n": len(values)}
     return found
-
-
-def _is_class(column: str, values: pd.DataFrame) -> bool:
-    return "=" in column and set(values[column].dropna().unique()) <= {0.0, 1.0}
 
 
 def _blocks(data: AnnData, settings: FuseStageSettings) -> dict[str, pd.DataFrame]:

@@ -360,20 +360,14 @@ def _nomograms(done: FinishedBinary) -> dict[str, Any]:
         whole = done.whole(name)
         cuts = zip(whole["names"], np.asarray(whole["cuts"], dtype=float), strict=False)
         sides = {column: [f"up to {cut:.4g}", f"above {cut:.4g}"] for column, cut in cuts if np.isfinite(cut)}
-        matrix = np.asarray(whole["matrix"], dtype=float)
-        classes = {
-            column: ["no", "yes"]
-            for column, values in zip(whole["names"], matrix.T, strict=True)
-            if "=" in column and set(np.unique(values)) <= {0.0, 1.0}
-        }
         try:
             found = binary_nomogram(
                 whole["names"],
                 whole["coef"],
-                matrix,
+                np.asarray(whole["matrix"], dtype=float),
                 intercept=whole["intercept"],
                 outcome=done.data.endpoint,
-                labels={**done.data.levels, **classes, **_steps(whole["final"]), **sides},
+                labels={**done.data.levels, **_steps(whole["final"]), **sides},
             )
         except FitError:
             continue

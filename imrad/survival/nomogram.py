@@ -221,7 +221,9 @@ def _build(
         raise FitError(message)
     low, high = np.array([part[0] for part in ticks]), np.array([part[-1] for part in ticks])
     own = [str(names[number]) for number in kept]
-    steps = {name: [str(item) for item in labels[name]] for name in own if labels is not None and name in labels}
+    # A class of a column is called COLUMN=CLASS; a measured column's own name may hold the sign too.
+    steps = {name: ["no", "yes"] for name, part in zip(own, ticks, strict=True) if "=" in name and part == [0.0, 1.0]}
+    steps |= {name: [str(item) for item in labels[name]] for name in own if labels is not None and name in labels}
     return Nomogram(kind, own, slopes[kept], low, high, float(intercept + constant), outcomes, steps, ticks)
 
 
